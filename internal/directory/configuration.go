@@ -1,0 +1,320 @@
+package directory
+
+import (
+	"math"
+	"net/netip"
+	"time"
+
+	"mailpact/internal/smtp"
+)
+
+// Unlimited is the value of a size, count or duration whose limit was written
+// "unlimited". It compares greater than everything, so code needs no special
+// case; use Deadline to add it to a time.
+const Unlimited = math.MaxInt64
+
+// Deadline returns now plus d, or the zero time when d is Unlimited.
+func Deadline(now time.Time, d time.Duration) time.Time {
+	if d == Unlimited {
+		return time.Time{}
+	}
+	return now.Add(d)
+}
+
+// Configuration is the whole configuration of one server as plain values, with
+// every default filled in. It is immutable once it has been validated: whoever
+// changes it makes a new one.
+type Configuration struct {
+	Server            Server
+	Certificates      []CertificateFile
+	Trust             Trust
+	Revocation        Revocation
+	TransportConfig   TransportConfig
+	Partners          []Partner
+	AcceptedDomains   []AcceptedDomain
+	ReceiveConnectors []ReceiveConnector
+	SendConnectors    []SendConnector
+	Queue             Queue
+}
+
+// Role says what a server does.
+type Role string
+
+// The roles. Only standalone is built.
+const (
+	RoleStandalone Role = "standalone"
+	RoleEdge       Role = "edge"
+	RoleHub        Role = "hub"
+)
+
+// Server holds what a process needs before anything else. Paths are absolute.
+type Server struct {
+	Role          Role
+	FQDN          smtp.Domain
+	DataDirectory string
+	AdminSocket   string
+	HTTP          string           // host:port of health and metrics; empty: off
+	Resolvers     []netip.AddrPort // empty: the system's
+}
+
+// CertificateFile names a certificate (leaf first, then intermediates) and its key. Paths are absolute.
+type CertificateFile struct {
+	CertificateFile string
+	KeyFile         string
+	Services        []Service
+}
+
+// Service is a use a certificate is enabled for.
+type Service string
+
+// ServiceSMTP is the only service that exists yet.
+const ServiceSMTP Service = "SMTP"
+
+// Trust names the trust anchors and additional intermediates.
+type Trust struct {
+	SystemRoots   bool
+	Anchors       []Anchor
+	Intermediates []Intermediate
+}
+
+// Scope is the set of domains that a private root or cross-certificate may
+// vouch for. The zero value covers nothing.
+type Scope struct {
+	Any     bool
+	Domains []smtp.Domain
+}
+
+// Covers reports whether d is in the scope. A scope names domains exactly; it
+// does not reach their subdomains.
+func (s Scope) Covers(d smtp.Domain) bool {
+	if s.Any {
+		return true
+	}
+	for _, x := range s.Domains {
+		if x == d {
+			return true
+		}
+	}
+	return false
+}
+
+// RevocationMode says whether certificates under an anchor need a CRL.
+type RevocationMode string
+
+// The modes. An empty mode is required.
+const (
+	RevocationRequired RevocationMode = "required"
+	RevocationNone     RevocationMode = "none"
+)
+
+// Anchor is a private root, or a partner's self-signed certificate trusted by itself.
+type Anchor struct {
+	File       string // absolute path of a PEM file; every certificate in it is an anchor
+	Scope      Scope
+	Revocation RevocationMode
+}
+
+// Intermediate is a CA certificate (a cross-certificate, say) used for path building.
+type Intermediate struct {
+	File  string
+	Scope Scope
+}
+
+// Revocation bounds the fetching of CRLs.
+type Revocation struct {
+	PerURL              time.Duration
+	PerChain            time.Duration
+	MaxBytes            int64
+	AllowPrivateTargets bool // loopback, private and link-local addresses
+}
+
+// TransportConfig holds organisation-wide values.
+type TransportConfig struct {
+	AuthservID string       // RFC 8601; default: the server's FQDN
+	Postmaster smtp.Mailbox // sender of DSNs' From field; default: postmaster@<first accepted domain or FQDN>
+}
+
+// Mode says whether a partner's verdict is enforced.
+type Mode string
+
+// The modes.
+const (
+	ModeTest    Mode = "test"
+	ModeEnforce Mode = "enforce"
+)
+
+// NameRule says which names of a certificate match the partner's domain.
+type NameRule string
+
+// The name rules of design.md, section 5, Names.
+const (
+	NameRuleDomain NameRule = "domain" // D, *.D, one label below D
+	NameRuleExact  NameRule = "exact"  // D, or a wildcard that covers it by RFC 9525
+	NameRuleListed NameRule = "listed" // Partner.Names replace the rule
+)
+
+// UsageRule says which extended key usage a client's chain must allow.
+type UsageRule string
+
+// The usage rules.
+const (
+	UsageMailServer UsageRule = "mailServer" // serverAuth or clientAuth
+	UsageStrict     UsageRule = "strict"     // clientAuth
+)
+
+// FromAlignment says what happens to a message whose From names a listed
+// domain while its transaction is not secured for it.
+type FromAlignment string
+
+// The alignments. dmarc is refused until it is built.
+const (
+	FromUnmarked FromAlignment = "unmarked"
+	FromRefuse   FromAlignment = "refuse"
+	FromDMARC    FromAlignment = "dmarc"
+)
+
+// Partner is one domain with which mail is exchanged over mutual TLS.
+type Partner struct {
+	Domain        smtp.Domain
+	Mode          Mode
+	Send, Receive bool
+	NameRule      NameRule
+	Names         []string // host names, for NameRuleListed only
+	Anchors       []string // SHA-256 hex of anchors; when set, no other anchor counts
+	Usage         UsageRule
+	FromAlignment FromAlignment
+}
+
+// AcceptedDomainType says what happens to mail for an accepted domain.
+type AcceptedDomainType string
+
+// The types. Authoritative mail goes to HandOff, InternalRelay mail is routed by send connectors.
+const (
+	Authoritative AcceptedDomainType = "Authoritative"
+	InternalRelay AcceptedDomainType = "InternalRelay"
+)
+
+// AcceptedDomain is a domain for which mail is accepted from anyone.
+type AcceptedDomain struct {
+	Name    smtp.Domain
+	Type    AcceptedDomainType
+	HandOff string // "host:port" of the SMTP hand-off, from "smtp://host:port"; empty: mail waits
+}
+
+// LoggingLevel is a connector's protocol logging level.
+type LoggingLevel string
+
+// The levels.
+const (
+	LoggingNone    LoggingLevel = "None"
+	LoggingVerbose LoggingLevel = "Verbose"
+)
+
+// PermissionGroup is a set of rights that a receive connector grants (reference, 5.3).
+type PermissionGroup string
+
+// The groups that have meaning yet.
+const (
+	GroupAnonymousUsers PermissionGroup = "AnonymousUsers"
+	GroupPartners       PermissionGroup = "Partners"
+)
+
+// AuthMechanism is an element of a receive connector's AuthMechanism.
+type AuthMechanism string
+
+// AuthTLS offers STARTTLS.
+const AuthTLS AuthMechanism = "Tls"
+
+// ReceiveConnector is one set of listeners with its rules (reference, 5.2).
+type ReceiveConnector struct {
+	Name                        string
+	Bindings                    []string // host:port
+	FQDN                        smtp.Domain
+	Banner                      string // without "220 "; empty: the default
+	AuthMechanism               []AuthMechanism
+	PermissionGroups            []PermissionGroup
+	DomainSecureEnabled         bool
+	RequireTLS                  bool
+	RequireEHLODomain           bool
+	BareLineFeeds               smtp.BareLinePolicy
+	ProtocolLoggingLevel        LoggingLevel
+	ConnectionTimeout           time.Duration
+	ConnectionInactivityTimeout time.Duration
+	MaxMessageSize              int64
+	MaxHeaderSize               int64
+	MaxRecipientsPerMessage     int64
+	MaxProtocolErrors           int64
+	MaxHopCount                 int64
+	MaxInboundConnection        int64
+	// CertificateRequestBackoff: see design.md, section 5. 0 is off.
+	CertificateRequestBackoff time.Duration
+}
+
+// HasTLS reports whether the connector offers STARTTLS.
+func (c *ReceiveConnector) HasTLS() bool {
+	for _, m := range c.AuthMechanism {
+		if m == AuthTLS {
+			return true
+		}
+	}
+	return false
+}
+
+// Grants reports whether the connector's permission groups contain g.
+func (c *ReceiveConnector) Grants(g PermissionGroup) bool {
+	for _, x := range c.PermissionGroups {
+		if x == g {
+			return true
+		}
+	}
+	return false
+}
+
+// AddressSpace is one address space of a send connector: "*", "x.y" or "*.x.y", with its cost.
+type AddressSpace struct {
+	Any        bool        // "*"
+	Domain     smtp.Domain // of "x.y" and "*.x.y"
+	Subdomains bool        // "*.x.y"
+	Cost       int         // 1 to 100
+}
+
+// SendConnector is one way out (reference, 5.1).
+type SendConnector struct {
+	Name                         string
+	Enabled                      bool
+	AddressSpaces                []AddressSpace
+	DNSRoutingEnabled            bool
+	SmartHosts                   []string // host names or addresses, optional port
+	Port                         int
+	FQDN                         smtp.Domain
+	DomainSecureEnabled          bool
+	RequireTLS                   bool
+	IgnoreSTARTTLS               bool
+	ForceHELO                    bool
+	SourceIPAddress              netip.Addr // invalid: any
+	MaxMessageSize               int64
+	ProtocolLoggingLevel         LoggingLevel
+	ConnectionInactivityTimeout  time.Duration
+	SMTPMaxMessagesPerConnection int64
+}
+
+// Queue holds the retry ladder (reference, 7).
+type Queue struct {
+	GlitchRetryInterval    time.Duration
+	GlitchRetryCount       int
+	TransientRetryInterval time.Duration
+	TransientRetryCount    int
+	RetryInterval          time.Duration
+	DelayNotification      time.Duration
+	Expiration             time.Duration
+}
+
+// Partner returns the partner for d, or nil.
+func (c *Configuration) Partner(d smtp.Domain) *Partner {
+	for i := range c.Partners {
+		if c.Partners[i].Domain == d {
+			return &c.Partners[i]
+		}
+	}
+	return nil
+}

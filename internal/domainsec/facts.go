@@ -1,0 +1,149 @@
+package domainsec
+
+import (
+	"time"
+
+	"mailpact/internal/directory"
+	"mailpact/internal/smtp"
+)
+
+// Reason is why a session or message is not domain-secured. The words of
+// String stand in replies, logs, counters and metrics.
+type Reason uint8
+
+// The reasons. The zero value is never reported by a decision.
+const (
+	ReasonUnknown Reason = iota
+	NoTLS
+	NoOwnCertificate
+	EmptyCertificate
+	UntrustedRoot
+	CertificateExpired
+	CertificateNotYetValid
+	WrongUsage
+	SubjectMismatch
+	WeakSignature
+	Revoked
+	RevocationOffline
+	// InvalidChain is a chain fault no other word fits (name constraints, path length, an unknown critical extension).
+	InvalidChain
+	// FromMismatch: the From field names a listed domain for which the transaction is not secured.
+	FromMismatch
+	// NotMutual (outbound): the server never asked for our certificate.
+	NotMutual
+	// OwnCertificateRefused (outbound): the peer ended the session over our certificate.
+	OwnCertificateRefused
+	// OwnRevocationOffline and OwnCertificateInvalid (outbound): our own certificate cannot be shown to be good.
+	OwnRevocationOffline
+	OwnCertificateInvalid
+	// ConnectorNotDomainSecure (outbound): the connector that routes the domain cannot secure it.
+	ConnectorNotDomainSecure
+	// HandshakeFailed (outbound): STARTTLS was refused or the handshake failed.
+	HandshakeFailed
+)
+
+// Direction is the way of the mail.
+type Direction uint8
+
+// The directions. Inbound the peer is a TLS client, outbound a TLS server.
+const (
+	DirectionUnknown Direction = iota
+	Inbound
+	Outbound
+)
+
+// TLSFacts describe an established TLS session.
+type TLSFacts struct {
+	Version     string // "TLSv1.3"
+	CipherSuite string // IANA name
+	// PresentedOwn: our own certificate was presented (server side: always; client side: the server asked for it and got it).
+	PresentedOwn bool
+}
+
+// CertificateFacts describe one certificate for logs, marks and evidence.
+type CertificateFacts struct {
+	Subject, Issuer string   // RFC 4514-like, most specific first, as the protocol log shows them
+	SerialNumber    string   // upper-case hex
+	SHA1, SHA256    string   // thumbprints, upper-case hex
+	Names           []string // dNSName SANs, else the host-name CN
+	NotBefore       time.Time
+	NotAfter        time.Time
+}
+
+// RevocationStatus is the answer for a whole path.
+type RevocationStatus uint8
+
+// The statuses. The zero value is unknown and secures nothing.
+const (
+	RevocationUnknown RevocationStatus = iota
+	RevocationGood
+	RevocationRevoked
+	// RevocationNotRequired: an administrator marked the anchor "revocation: none", or the leaf is short-lived.
+	RevocationNotRequired
+)
+
+// PathFacts is one candidate path from the peer's certificate to an anchor.
+type PathFacts struct {
+	Elements []CertificateFacts // leaf first; the anchor last when one was reached
+	// Reasons are the path's own faults (trust, dates, usage, strength, constraints), not revocation or names.
+	Reasons    []Reason
+	Detail     string // human text of the first fault, "" when none
+	Progress   int    // how far validation got; the refusal of the furthest path is reported
+	Usage      string // "serverAuth", "clientAuth", "serverAuth+clientAuth": the purpose every element allows
+	Anchor     string // SHA-256 of the anchor, "" when none was reached
+	Revocation RevocationStatus
+	// RevocationDetail says which certificate and URL, when Revocation is unknown or revoked.
+	RevocationDetail string
+	RevocationTime   time.Time // thisUpdate of the oldest CRL used
+	ValidUntil       time.Time // earliest of nextUpdate and notAfter on the path
+}
+
+// PeerFacts is what is known of a peer's certificate for one domain, one
+// direction and one partner policy. trust makes them.
+type PeerFacts struct {
+	Certificate CertificateFacts
+	MatchedName string // the certificate name that matched the domain; "" when none did
+	Paths       []PathFacts
+	// NoPath is the detail when no candidate path could be built at all.
+	NoPath string
+}
+
+// SessionFacts is what a receive connector knows of a session at MAIL FROM.
+type SessionFacts struct {
+	DirectTrust         bool      // authenticated by direct trust
+	Authenticated       bool      // authenticated client or inner server
+	DomainSecureEnabled bool      // of the connector
+	STARTTLSOffered     bool      // false when we had no usable certificate
+	TLS                 *TLSFacts // nil in the clear
+	// Peer is nil when the client presented no certificate. It is judged for the sender's domain.
+	Peer *PeerFacts
+}
+
+// Action is what a verdict orders.
+type Action uint8
+
+// The actions. The zero value refuses.
+const (
+	ActionUnset    Action = iota
+	ActionOrdinary        // not a Domain Security matter: ordinary rules, never marked
+	ActionSecure          // secured for Verdict.Domain: Partners rights and the mark
+	ActionRefuse          // not now; a sender may try again
+)
+
+// Verdict is a decision with all its reasons, most severe first.
+type Verdict struct {
+	Action  Action
+	Domain  smtp.Domain // set with ActionSecure
+	Reasons []Reason
+	Detail  string
+	// Temporary: the refusal may pass by itself (revocation unknown).
+	Temporary bool
+	// WouldRefuse: in test mode, what enforcing would have refused; Action is ActionOrdinary then.
+	WouldRefuse bool
+	// Path is the path that carried a secured verdict; nil otherwise.
+	Path        *PathFacts
+	MatchedName string
+}
+
+// Policy is one partner's rules. It is directory.Partner.
+type Policy = directory.Partner

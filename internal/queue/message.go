@@ -1,0 +1,137 @@
+package queue
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"mailpact/internal/smtp"
+)
+
+// MessageID is the queue's own number of a message; 0 is none.
+type MessageID int64
+
+// Message is the envelope of a message and what is remembered of its arrival.
+type Message struct {
+	ID                MessageID // set by Accept
+	From              smtp.ReversePath
+	Recipients        []smtp.ForwardPath
+	Body              smtp.BodyType
+	Size              int64 // octets of the content, prepended fields included
+	Received          time.Time
+	InternetMessageID string // Message-ID field without checks, cut to 255; may be empty
+	Subject           string // raw, cut to 255
+	SessionID         string
+	Connector         string // receive connector, or "" for a message of our own
+	SourceIP          string
+	SecuredDomain     smtp.Domain // set when it arrived domain-secured for that domain
+}
+
+// Key names the queue a recipient belongs to: where it goes and what the next
+// hop must prove. It is part of the durable state, so that a lower requirement
+// takes effect only on resubmission.
+type Key struct {
+	DeliveryType  string      // "DnsConnectorDelivery", "SmartHostConnectorDelivery", "SmtpRelayToHandOff", "Unreachable"
+	NextHopDomain string      // recipient domain, smart host list or hand-off address
+	TLSDomain     smtp.Domain // the recipient domain when it must be domain-secured
+	Connector     string
+}
+
+// Router tells the queue which key a recipient domain has now.
+type Router interface {
+	// Route never fails: what cannot be routed has DeliveryType "Unreachable"
+	// and a hold reason, which becomes LastError.
+	Route(domain smtp.Domain) (k Key, hold string)
+}
+
+// Delivery is one attempt for one message and those of its recipients that share a key.
+type Delivery struct {
+	Message    *Message
+	Key        Key
+	Recipients []smtp.ForwardPath
+	// Open returns the content from its first octet, for a reader per attempt.
+	Open    func(ctx context.Context) (io.ReadCloser, error)
+	Attempt int // 1 for the first
+}
+
+// Disposition is how an attempt ended for one recipient.
+type Disposition uint8
+
+// The dispositions. The zero value defers, because an outcome that says
+// nothing about permanence must not lose mail.
+const (
+	Deferred Disposition = iota
+	Delivered
+	Failed
+)
+
+// Outcome is one recipient's result of an attempt.
+type Outcome struct {
+	Disposition Disposition
+	// Reply is the reply that caused it: the remote host's, or one of ours.
+	Reply      smtp.Reply
+	LastError  string // what an administrator reads; "" when delivered
+	RemoteHost string // "mail.example [192.0.2.1]:25"; "" when none was reached
+	// Secured: the recipient was delivered over a domain-secured session.
+	Secured bool
+}
+
+// Deliverer carries deliveries. It is called from many goroutines and returns
+// one outcome per recipient, in order.
+type Deliverer interface {
+	Deliver(ctx context.Context, d *Delivery) []Outcome
+}
+
+// Reporter makes delivery status notifications; dsn implements it through server.
+type Reporter interface {
+	// Report is called once per message and event with the recipients
+	// concerned. It returns the DSN's content, or nil when none is due.
+	Report(r Report) ([]byte, error)
+}
+
+// ReportKind is the Action of a DSN.
+type ReportKind uint8
+
+// The kinds.
+const (
+	ReportUnknown ReportKind = iota
+	ReportFailed
+	ReportDelayed
+)
+
+// Report is what a DSN says.
+type Report struct {
+	Kind       ReportKind
+	Message    *Message
+	Recipients []ReportRecipient
+	// Header is the original's header section, at most 64 KB, without the empty line.
+	Header  []byte
+	Expires time.Time // for delayed
+	Now     time.Time
+}
+
+// ReportRecipient is one recipient of a report.
+type ReportRecipient struct {
+	To          smtp.ForwardPath
+	Reply       smtp.Reply
+	LastError   string
+	RemoteHost  string
+	LastAttempt time.Time
+}
+
+// Content collects one message's octets before it is accepted. Up to 256 KB are
+// held in memory, more is staged in the store. It must be ended by Queue.Accept or Discard.
+type Content interface {
+	io.Writer
+	// Discard forgets the content. It is a no-op after Accept.
+	Discard()
+	Size() int64
+}
+
+// API of Queue (queue.go):
+//
+//	func Open(o Options) (*Queue, error)
+//	func (q *Queue) NewContent(ctx context.Context) (Content, error)     // ErrMemory: the global budget is spent (452)
+//	func (q *Queue) Accept(ctx context.Context, m *Message, c Content) error  // durable when it returns nil
+//	func (q *Queue) List / Messages / ...
+//	func (q *Queue) Start / Stop(ctx)
