@@ -1,0 +1,48 @@
+# make test needs nothing but Go; as root on Debian it installs the interop peers first.
+GO ?= go
+export CGO_ENABLED = 0
+
+.PHONY: all build test unit race lint interop crash bench tidy fuzz
+
+all: build
+
+build:
+	$(GO) build -trimpath -o bin/mailpact ./cmd/mailpact
+
+# Everything that CI runs but the linter: unit and table tests with the race
+# detector where a C compiler is there, scripts, interop with real peers, crashes.
+test: peers unit race interop crash
+
+.PHONY: peers
+peers:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then ./scripts/peers; \
+	elif ! command -v postfix >/dev/null; then echo "peers: Postfix is not installed; its tests will say so (sudo scripts/peers)"; fi
+
+unit:
+	$(GO) test ./...
+
+race:
+	@if command -v gcc >/dev/null; then CGO_ENABLED=1 $(GO) test -race -shuffle=on ./internal/...; \
+	elif [ "$(CI)" = true ]; then echo "race: no C compiler" >&2; exit 1; \
+	else echo "race: skipped, no C compiler"; fi
+
+interop:
+	$(GO) test -tags interop -count=1 ./tests/interop/...
+
+crash:
+	$(GO) test -tags crash -count=1 -timeout 10m ./tests/crash/...
+
+lint:
+	$(GO) vet ./...
+	$(GO) mod tidy -diff
+	$(GO) tool -modfile=tools/lint/go.mod golangci-lint run ./...
+
+bench: build
+	bench/run
+
+# A short run of every fuzz target: make fuzz FUZZTIME=10s
+FUZZTIME ?= 5s
+fuzz:
+	@set -e; for p in $$($(GO) list ./internal/...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p >/tmp/mailpact-fuzz.log 2>&1 || { cat /tmp/mailpact-fuzz.log; exit 1; }; done; done
