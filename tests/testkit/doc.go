@@ -1,0 +1,5 @@
+// Package testkit runs the shipped binary, and real peers beside it, for the
+// tests below tests/: a gateway process with a configuration file, a private
+// PKI that publishes its CRL, a DNS zone, a sink that keeps what it is given,
+// and Postfix. Everything listens on loopback addresses and ends with its test.
+package testkit
