@@ -1,0 +1,168 @@
+package directory
+
+import (
+	"net"
+	"path/filepath"
+	"time"
+
+	"mailpact/internal/smtp"
+)
+
+// DefaultOptions say what the machine contributes to the defaults.
+type DefaultOptions struct {
+	// Hostname is the machine's name. What is no domain counts as unknown.
+	Hostname string
+	// DataDirectory is absolute.
+	DataDirectory string
+	// Listen is the binding of the receive connector; empty is port 25 of
+	// every address.
+	Listen string
+}
+
+// Default returns the configuration of a server that was given no file: a
+// receive connector, a send connector for every domain, no accepted domain, no
+// partner. Without a usable hostname the server calls itself localhost.
+func Default(o DefaultOptions) (*Configuration, error) {
+	c := defaults(o)
+	if c.Server.FQDN == "" {
+		c.Server.FQDN = "localhost"
+	}
+	if o.Listen != "" {
+		listen, err := parseListenAddress(o.Listen)
+		if err != nil {
+			return nil, Faults{{Path: "--listen", Problem: quoted(o.Listen) + " " + err.Error(), Mend: "Write an address with a port, 127.0.0.1:2525 say"}}
+		}
+		c.ReceiveConnectors[0].Bindings = []string{listen}
+	}
+	c.derive()
+	if faults := c.Validate(); len(faults) > 0 {
+		return nil, faults
+	}
+	return c, nil
+}
+
+// DefaultDataDirectory returns where data lies when nobody says it:
+// /var/lib/mailpact as root, else mailpact in $XDG_STATE_HOME, whose own
+// default is ~/.local/state. It is empty when there is no home either.
+func DefaultDataDirectory(uid int, getenv func(string) string) string {
+	if uid == 0 {
+		return "/var/lib/mailpact"
+	}
+	state := getenv("XDG_STATE_HOME")
+	if !filepath.IsAbs(state) { // the XDG base directory rules: a relative one is ignored
+		home := getenv("HOME")
+		if home == "" {
+			return ""
+		}
+		state = filepath.Join(home, ".local", "state")
+	}
+	return filepath.Join(state, "mailpact")
+}
+
+// defaults is where every default stands: the Edge defaults of the described
+// system, which standalone takes. What depends on the rest of the file is
+// filled in by derive.
+func defaults(o DefaultOptions) *Configuration {
+	fqdn, err := parseDomain(o.Hostname)
+	if err != nil {
+		fqdn = "" // derive leaves it, and Validate says so
+	}
+	receive, send := defaultReceiveConnector(), defaultSendConnector()
+	receive.Name, receive.DomainSecureEnabled = "Default", true
+	send.Name, send.DomainSecureEnabled = "Internet", true
+	send.AddressSpaces = []AddressSpace{{Any: true, Cost: 1}}
+	return &Configuration{
+		Server: Server{Role: RoleStandalone, FQDN: fqdn, DataDirectory: o.DataDirectory},
+		Trust:  Trust{SystemRoots: true},
+		Revocation: Revocation{
+			PerURL: 15 * time.Second, PerChain: 20 * time.Second, MaxBytes: 64 << 20,
+		},
+		ReceiveConnectors: []ReceiveConnector{receive},
+		SendConnectors:    []SendConnector{send},
+		Queue: Queue{
+			GlitchRetryInterval: time.Minute, GlitchRetryCount: 4,
+			TransientRetryInterval: 10 * time.Minute, TransientRetryCount: 6,
+			RetryInterval:     30 * time.Minute,
+			DelayNotification: 4 * time.Hour, Expiration: 48 * time.Hour,
+		},
+	}
+}
+
+func defaultCertificateFile() CertificateFile { return CertificateFile{Services: []Service{ServiceSMTP}} }
+
+func defaultAnchor() Anchor { return Anchor{Revocation: RevocationRequired} }
+
+func defaultPartner() Partner {
+	return Partner{
+		Mode: ModeEnforce, Send: true, Receive: true,
+		NameRule: NameRuleDomain, Usage: UsageMailServer, FromAlignment: FromUnmarked,
+	}
+}
+
+func defaultAcceptedDomain() AcceptedDomain { return AcceptedDomain{Type: Authoritative} }
+
+// defaultReceiveConnector is a connector as the file writes one. The one that
+// stands in for a missing list is domain-secure besides.
+func defaultReceiveConnector() ReceiveConnector {
+	return ReceiveConnector{
+		Bindings:                    []string{net.JoinHostPort("", "25")},
+		AuthMechanism:               []AuthMechanism{AuthTLS},
+		PermissionGroups:            []PermissionGroup{GroupAnonymousUsers, GroupPartners},
+		BareLineFeeds:               smtp.BareLinesReject,
+		ProtocolLoggingLevel:        LoggingNone,
+		ConnectionTimeout:           5 * time.Minute,
+		ConnectionInactivityTimeout: time.Minute,
+		MaxMessageSize:              10 << 20,
+		MaxHeaderSize:               64 << 10,
+		MaxRecipientsPerMessage:     200,
+		MaxProtocolErrors:           5,
+		MaxHopCount:                 30,
+		MaxInboundConnection:        5000,
+		CertificateRequestBackoff:   time.Hour,
+	}
+}
+
+func defaultSendConnector() SendConnector {
+	return SendConnector{
+		Enabled:                      true,
+		DNSRoutingEnabled:            true,
+		Port:                         25,
+		MaxMessageSize:               10 << 20,
+		ProtocolLoggingLevel:         LoggingNone,
+		ConnectionInactivityTimeout:  10 * time.Minute,
+		SMTPMaxMessagesPerConnection: 20,
+	}
+}
+
+// derive fills in the defaults that come from other values of the file.
+func (c *Configuration) derive() {
+	fqdn := c.Server.FQDN
+	if c.Server.AdminSocket == "" && c.Server.DataDirectory != "" {
+		c.Server.AdminSocket = filepath.Join(c.Server.DataDirectory, "admin.sock")
+	}
+	for i := range c.Certificates {
+		if c.Certificates[i].KeyFile == "" {
+			c.Certificates[i].KeyFile = c.Certificates[i].CertificateFile
+		}
+	}
+	for i := range c.ReceiveConnectors {
+		if c.ReceiveConnectors[i].FQDN == "" {
+			c.ReceiveConnectors[i].FQDN = fqdn
+		}
+	}
+	for i := range c.SendConnectors {
+		if c.SendConnectors[i].FQDN == "" {
+			c.SendConnectors[i].FQDN = fqdn
+		}
+	}
+	if c.TransportConfig.AuthservID == "" {
+		c.TransportConfig.AuthservID = string(fqdn)
+	}
+	if c.TransportConfig.Postmaster == (smtp.Mailbox{}) {
+		domain := fqdn
+		if len(c.AcceptedDomains) > 0 && c.AcceptedDomains[0].Name != "" {
+			domain = c.AcceptedDomains[0].Name
+		}
+		c.TransportConfig.Postmaster = smtp.Mailbox{LocalPart: "postmaster", Domain: domain}
+	}
+}

@@ -1,0 +1,157 @@
+package directory
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+)
+
+func (k *checker) receiveConnectors(c *Configuration) {
+	seen := map[string]bool{}
+	for i := range c.ReceiveConnectors {
+		r := &c.ReceiveConnectors[i]
+		path := fmt.Sprintf("receiveConnectors[%d]", i)
+		k.uniqueName(seen, path, r.Name)
+		if len(r.Bindings) == 0 {
+			k.fault(path+".bindings", "the connector listens nowhere", `Write bindings: ["0.0.0.0:25"], or delete the connector`)
+		}
+		if r.DomainSecureEnabled && !r.HasTLS() {
+			k.fault(path+".domainSecureEnabled", "domainSecureEnabled needs Tls", "Write authMechanism: [Tls], or domainSecureEnabled: false")
+		}
+		if r.RequireTLS && !r.HasTLS() {
+			k.fault(path+".requireTLS", "requireTLS needs Tls", "Write authMechanism: [Tls], or requireTLS: false")
+		}
+		// Two unlimited times do not contradict each other.
+		if r.ConnectionTimeout <= r.ConnectionInactivityTimeout && r.ConnectionTimeout != Unlimited {
+			k.fault(path+".connectionTimeout", fmt.Sprintf("connectionTimeout (%s) must exceed connectionInactivityTimeout (%s)",
+				FormatDuration(r.ConnectionTimeout), FormatDuration(r.ConnectionInactivityTimeout)), "Write a longer connectionTimeout, or a shorter connectionInactivityTimeout")
+		}
+		if r.MaxHeaderSize > r.MaxMessageSize && r.MaxHeaderSize != Unlimited {
+			k.fault(path+".maxHeaderSize", fmt.Sprintf("a header (%s) may be larger than its message (%s)",
+				FormatSize(r.MaxHeaderSize), FormatSize(r.MaxMessageSize)), "Write a smaller maxHeaderSize")
+		}
+	}
+}
+
+func (k *checker) uniqueName(seen map[string]bool, path, name string) {
+	folded := strings.ToLower(name)
+	if seen[folded] && name != "" {
+		k.fault(path+".name", quoted(name)+" is the name of another connector", "Write another name")
+	}
+	seen[folded] = true
+}
+
+// binding is where a listener stands; an invalid address means every one.
+type binding struct {
+	owner string // the connector's name
+	text  string
+	addr  netip.Addr
+	port  string
+}
+
+// overlaps reports whether the system would refuse the second of two listeners.
+func (b binding) overlaps(x binding) bool {
+	if b.port != x.port || b.port == "0" {
+		return false // port 0 is a free port, another one each time
+	}
+	if !b.addr.IsValid() || !x.addr.IsValid() {
+		return true
+	}
+	if b.addr.Is4() != x.addr.Is4() {
+		return false
+	}
+	return b.addr == x.addr || b.addr.IsUnspecified() || x.addr.IsUnspecified()
+}
+
+// bindings holds the listeners of all connectors, and of HTTP, against each other.
+func (k *checker) bindings(c *Configuration) {
+	var taken []binding
+	check := func(owner, path, text string) {
+		host, port, err := net.SplitHostPort(text)
+		if err != nil {
+			k.fault(path, quoted(text)+" is not an address with a port", "Write an address with a port, 0.0.0.0:25 say")
+			return
+		}
+		b := binding{owner: owner, text: text, port: port}
+		if host != "" {
+			if b.addr, err = netip.ParseAddr(host); err != nil {
+				k.fault(path, quoted(text)+" names a host where an address is wanted", "Write an address with a port, 0.0.0.0:25 say")
+				return
+			}
+			b.addr = b.addr.Unmap()
+		}
+		for _, x := range taken {
+			if b.overlaps(x) {
+				k.fault(path, fmt.Sprintf("%s is taken by %s (%s)", quoted(text), x.owner, x.text), "Write another address or port")
+				break
+			}
+		}
+		taken = append(taken, b)
+	}
+	for i := range c.ReceiveConnectors {
+		for j, text := range c.ReceiveConnectors[i].Bindings {
+			check("the receive connector "+quoted(c.ReceiveConnectors[i].Name), fmt.Sprintf("receiveConnectors[%d].bindings[%d]", i, j), text)
+		}
+	}
+	if c.Server.HTTP != "" {
+		check("server.http", "server.http", c.Server.HTTP)
+	}
+}
+
+func (k *checker) sendConnectors(c *Configuration) {
+	seen := map[string]bool{}
+	for i := range c.SendConnectors {
+		s := &c.SendConnectors[i]
+		path := fmt.Sprintf("sendConnectors[%d]", i)
+		k.uniqueName(seen, path, s.Name)
+		k.addressSpaces(path+".addressSpaces", s)
+		if !s.DNSRoutingEnabled && len(s.SmartHosts) == 0 {
+			k.fault(path+".smartHosts", "dnsRoutingEnabled: false needs smart hosts", "Write smartHosts: [HOST], or dnsRoutingEnabled: true")
+		}
+		if s.DNSRoutingEnabled && len(s.SmartHosts) > 0 {
+			k.fault(path+".smartHosts", "smart hosts need dnsRoutingEnabled: false", "Write dnsRoutingEnabled: false, or delete smartHosts")
+		}
+		if s.DomainSecureEnabled && !s.DNSRoutingEnabled {
+			k.fault(path+".domainSecureEnabled", "domainSecureEnabled needs dnsRoutingEnabled: a smart host cannot prove the recipient's domain", "Write domainSecureEnabled: false, or dnsRoutingEnabled: true")
+		}
+		k.noTLS(path+".ignoreSTARTTLS", "ignoreSTARTTLS", s.IgnoreSTARTTLS, s)
+		k.noTLS(path+".forceHELO", "forceHELO", s.ForceHELO, s)
+		k.twice(path+".smartHosts", s.SmartHosts)
+	}
+}
+
+// noTLS records a switch that rules TLS out on a connector that needs it.
+func (k *checker) noTLS(path, key string, on bool, s *SendConnector) {
+	if on && s.RequireTLS {
+		k.fault(path, key+" contradicts requireTLS", fmt.Sprintf("Write %s: false, or requireTLS: false", key))
+	}
+	if on && s.DomainSecureEnabled {
+		k.fault(path, key+" contradicts domainSecureEnabled", fmt.Sprintf("Write %s: false, or domainSecureEnabled: false", key))
+	}
+}
+
+func (k *checker) addressSpaces(path string, s *SendConnector) {
+	if len(s.AddressSpaces) == 0 {
+		k.fault(path, "no mail goes this way", `Write addressSpaces: ["*"], or delete the connector`)
+	}
+	seen := map[string]bool{}
+	for i, a := range s.AddressSpaces {
+		if seen[a.space()] {
+			k.fault(fmt.Sprintf("%s[%d]", path, i), quoted(a.space())+" is listed twice", "Delete one of the two")
+		}
+		seen[a.space()] = true
+	}
+}
+
+// space returns the address space without its cost.
+func (a AddressSpace) space() string {
+	switch {
+	case a.Any:
+		return "*"
+	case a.Subdomains:
+		return "*." + string(a.Domain)
+	default:
+		return string(a.Domain)
+	}
+}
