@@ -83,13 +83,14 @@ const (
 )
 
 // PathFacts is one candidate path from the peer's certificate to an anchor.
+// The zero value reached no anchor and secures nothing.
 type PathFacts struct {
 	Elements []CertificateFacts // leaf first; the anchor last when one was reached
 	// Reasons are the path's own faults (trust, dates, usage, strength, constraints), not revocation or names.
 	Reasons    []Reason
 	Detail     string // human text of the first fault, "" when none
 	Progress   int    // how far validation got; the refusal of the furthest path is reported
-	Usage      string // "serverAuth", "clientAuth", "serverAuth+clientAuth": the purpose every element allows
+	Usage      string // one of the Usage constants: the purpose every element allows
 	Anchor     string // SHA-256 of the anchor, "" when none was reached
 	Revocation RevocationStatus
 	// RevocationDetail says which certificate and URL, when Revocation is unknown or revoked.
@@ -99,8 +100,12 @@ type PathFacts struct {
 }
 
 // PeerFacts is what is known of a peer's certificate for one domain, one
-// direction and one partner policy. trust makes them.
+// direction and one partner policy. trust makes them. A verdict for any other
+// domain or direction refuses them: what was proved for A proves nothing for B.
 type PeerFacts struct {
+	// Domain and Direction say what the facts were gathered for.
+	Domain      smtp.Domain
+	Direction   Direction
 	Certificate CertificateFacts
 	MatchedName string // the certificate name that matched the domain; "" when none did
 	Paths       []PathFacts
@@ -128,6 +133,7 @@ const (
 	ActionOrdinary        // not a Domain Security matter: ordinary rules, never marked
 	ActionSecure          // secured for Verdict.Domain: Partners rights and the mark
 	ActionRefuse          // not now; a sender may try again
+	ActionUpstream        // direct trust: the upstream's stamp is the verdict
 )
 
 // Verdict is a decision with all its reasons, most severe first.

@@ -1,0 +1,67 @@
+package domainsec
+
+import (
+	"strings"
+
+	"mailpact/internal/directory"
+)
+
+// Permissions are the rights of one transaction on a receive connector. The
+// zero value has none.
+type Permissions uint8
+
+// The rights that have meaning yet.
+const (
+	SMTPSubmit Permissions = 1 << iota
+	SMTPAcceptAnySender
+	SMTPAcceptAuthoritativeDomainSender
+	AcceptRoutingHeaders
+)
+
+// Has reports whether p contains every right of q.
+func (p Permissions) Has(q Permissions) bool { return p&q == q }
+
+// String returns the rights as the protocol log shows them at the start of a
+// session, or "None".
+func (p Permissions) String() string {
+	var words []string
+	for _, right := range []struct {
+		p    Permissions
+		word string
+	}{
+		{SMTPSubmit, "SMTPSubmit"},
+		{SMTPAcceptAnySender, "SMTPAcceptAnySender"},
+		{SMTPAcceptAuthoritativeDomainSender, "SMTPAcceptAuthoritativeDomainSender"},
+		{AcceptRoutingHeaders, "AcceptRoutingHeaders"},
+	} {
+		if p.Has(right.p) {
+			words = append(words, right.word)
+		}
+	}
+	if words == nil {
+		return "None"
+	}
+	return strings.Join(words, " ")
+}
+
+// PermissionsFor computes the rights of a transaction from its verdict and its
+// connector's permission groups, anew at each MAIL: a session that was secured
+// for one sender is anonymous again for the next. A secured transaction has the
+// rights of Partners and nothing more, an ordinary one those of
+// AnonymousUsers; a group that the connector does not grant gives nothing, and
+// so does a refusal. Without SMTPSubmit the client is answered 530 5.7.1.
+//
+// Before the first MAIL a session has the rights of the verdict
+// {Action: ActionOrdinary}.
+func PermissionsFor(v Verdict, c *directory.ReceiveConnector) Permissions {
+	switch {
+	case c == nil:
+		return 0
+	case v.Action == ActionSecure && v.Domain != "" && c.Grants(directory.GroupPartners):
+		return SMTPSubmit | AcceptRoutingHeaders
+	case v.Action == ActionOrdinary && c.Grants(directory.GroupAnonymousUsers):
+		return SMTPSubmit | SMTPAcceptAnySender | SMTPAcceptAuthoritativeDomainSender | AcceptRoutingHeaders
+	default:
+		return 0
+	}
+}
