@@ -88,7 +88,9 @@ func defaults(o DefaultOptions) *Configuration {
 	}
 }
 
-func defaultCertificateFile() CertificateFile { return CertificateFile{Services: []Service{ServiceSMTP}} }
+func defaultCertificateFile() CertificateFile {
+	return CertificateFile{Services: []Service{ServiceSMTP}}
+}
 
 func defaultAnchor() Anchor { return Anchor{Revocation: RevocationRequired} }
 

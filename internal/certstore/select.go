@@ -1,0 +1,86 @@
+package certstore
+
+import (
+	"slices"
+	"strings"
+
+	"mailpact/internal/directory"
+	"mailpact/internal/smtp"
+)
+
+// preference is the class of a candidate; lower is taken first.
+type preference uint8
+
+const (
+	issued     preference = iota // issued by a CA, within its dates, usable
+	selfSigned                   // the same, signed with its own key
+	outOfDate                    // expired or not yet valid
+	unusable                     // its caller says so: revoked
+)
+
+// candidate is a certificate that carries the name.
+type candidate struct {
+	*Certificate
+	preference preference
+	exact      bool
+}
+
+// Select returns the certificates for name in selection order; the first is
+// the one to use, and none means that TLS cannot be offered. Eligible is what
+// is X.509 version 3, enabled for SMTP and carries name exactly or by a
+// one-label wildcard. Certificates from a CA come before self-signed ones, what
+// is out of date after both, and what usable turns down last; within each class
+// the newest NotBefore comes first. Ties go to the exact name, then to the
+// later NotAfter, then to the thumbprint.
+//
+// usable says whether a certificate may be used (it is not revoked, say); nil
+// accepts every one. It is called once for each candidate.
+func (s *Store) Select(name smtp.Domain, usable func(*Certificate) bool) []*Certificate {
+	if name == "" {
+		return nil
+	}
+	now := s.now()
+	var found []candidate
+	for _, c := range s.All() {
+		ok, exact := c.matches(name)
+		if !ok || c.TLS.Leaf.Version < 3 || !c.enabled(directory.ServiceSMTP) {
+			continue
+		}
+		k := candidate{Certificate: c, exact: exact}
+		switch {
+		case usable != nil && !usable(c):
+			k.preference = unusable
+		case !c.Current(now):
+			k.preference = outOfDate
+		case c.SelfSigned:
+			k.preference = selfSigned
+		}
+		found = append(found, k)
+	}
+	slices.SortStableFunc(found, compareCandidates)
+	out := make([]*Certificate, len(found))
+	for i, k := range found {
+		out[i] = k.Certificate
+	}
+	return out
+}
+
+// compareCandidates orders by preference, then as the described system does.
+func compareCandidates(a, b candidate) int {
+	if a.preference != b.preference {
+		return int(a.preference) - int(b.preference)
+	}
+	if c := b.TLS.Leaf.NotBefore.Compare(a.TLS.Leaf.NotBefore); c != 0 {
+		return c
+	}
+	if a.exact != b.exact {
+		if a.exact {
+			return -1
+		}
+		return 1
+	}
+	if c := b.TLS.Leaf.NotAfter.Compare(a.TLS.Leaf.NotAfter); c != 0 {
+		return c
+	}
+	return strings.Compare(a.Thumbprint(), b.Thumbprint())
+}
