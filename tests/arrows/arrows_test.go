@@ -26,7 +26,7 @@ var (
 // of a room (store/sqlite) count as that room, unless they have a row of their own.
 var allowed = map[string][]string{
 	"cmd/mailpact": {"cli"},
-	"cli":          {"admin", "server", "lab", "directory"},
+	"cli":          {"admin", "server", "lab"},
 	"lab":          {"server", "admin", "authority", "dnsx/dnsserver", "smtp", "directory", "message"},
 	"server":       slices.Concat([]string{"admin"}, transportRooms, trustRooms, recordRooms, groundRooms, []string{"store/sqlite"}),
 	"admin":        slices.Concat(transportRooms, trustRooms, recordRooms, groundRooms),
