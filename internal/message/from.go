@@ -1,0 +1,128 @@
+package message
+
+import (
+	"mailpact/internal/domainsec"
+	"mailpact/internal/smtp"
+)
+
+// From returns what the From fields name, read strictly and by the most
+// tolerant parser that can be imagined.
+//
+// Fields counts every element that some parser could take for a From field.
+// Strict has the domains that RFC 5322's mailbox-list, with RFC 6854's groups,
+// finds, in order and without repetition; StrictOK says that there was at least
+// one address and that each element kept to that grammar, obsolete forms
+// excluded, with a domain (not an address literal) in every address. Union
+// contains Strict and every domain that follows an "@" anywhere in a From
+// field: in display names, comments, quoted strings, encoded words, behind
+// further "@" signs and across folds. It is meant to be larger than what any
+// one parser sees.
+func (h *Header) From() domainsec.FromFacts {
+	facts := domainsec.FromFacts{StrictOK: true}
+	for _, f := range h.fields {
+		if !f.odd && !canBeFrom(f.raw) {
+			continue
+		}
+		if isFrom(f) {
+			addFrom(&facts, f)
+		}
+		f.hidden(func(p Field) bool {
+			if isFrom(p) {
+				addFrom(&facts, p)
+				// p reaches to the end of the element, as do the
+				// parts after it: the union has them already.
+				facts.Fields++
+				facts.StrictOK = false
+				return false
+			}
+			return true
+		})
+	}
+	if len(facts.Strict) == 0 {
+		facts.StrictOK = false
+	}
+	return facts
+}
+
+// canBeFrom is the quick look at the first octets of an element.
+func canBeFrom(raw []byte) bool {
+	c := raw[0]
+	if c|0x20 == 'f' || c <= ' ' || c >= 0x7f {
+		return true
+	}
+	return canBeRemoved(raw) && (Field{raw: raw, colon: colonOf(raw)}).malformed()
+}
+
+func colonOf(raw []byte) int {
+	for i, c := range raw {
+		if c == ':' {
+			return i
+		}
+	}
+	return -1
+}
+
+// isFrom reports whether some parser could take f for a From field; the
+// envelope line of mbox files, "From x@example date", is one too.
+func isFrom(f Field) bool {
+	region := f.raw
+	if f.colon >= 0 {
+		region = f.raw[:f.colon]
+	}
+	var b [maxSqueezed]byte
+	return string(squeeze(&b, region)) == "from" || string(squeeze(&b, firstToken(region))) == "from"
+}
+
+// addFrom adds what one From field names.
+func addFrom(facts *domainsec.FromFacts, f Field) {
+	facts.Fields++
+	body := f.raw[f.colon+1:] // the whole element where there is no colon
+	domains, ok := strictDomains(body)
+	if f.colon < 0 || f.odd || f.malformed() {
+		ok = false
+	}
+	facts.StrictOK = facts.StrictOK && ok
+	for _, d := range domains {
+		facts.Strict = addDomain(facts.Strict, d)
+		facts.Union = addDomain(facts.Union, d)
+	}
+	if ok && plain(body, len(domains)) {
+		return // nothing there that a tolerant parser could read otherwise
+	}
+	seen := make(map[smtp.Domain]bool, len(facts.Union))
+	for _, d := range facts.Union {
+		seen[d] = true
+	}
+	lenientDomains(string(body), func(d smtp.Domain) {
+		if !seen[d] {
+			seen[d] = true
+			facts.Union = append(facts.Union, d)
+		}
+	})
+}
+
+// plain reports whether a body that has been parsed strictly leaves nothing to
+// interpretation: ASCII, one "@" for each address, no comment, no encoded word.
+func plain(body []byte, addresses int) bool {
+	at := 0
+	for i, c := range body {
+		switch {
+		case c == '@':
+			at++
+		case c == '(' || c == '\\' || c >= 0x7f:
+			return false
+		case c == '=' && i+1 < len(body) && body[i+1] == '?':
+			return false
+		}
+	}
+	return at == addresses
+}
+
+func addDomain(list []smtp.Domain, d smtp.Domain) []smtp.Domain {
+	for _, x := range list {
+		if x == d {
+			return list
+		}
+	}
+	return append(list, d)
+}
