@@ -1,0 +1,50 @@
+// Package revocation answers, for a certificate and its issuer, whether the
+// issuer's CRL says good or revoked, or that nobody can say: unknown.
+//
+// # What it is for
+//
+// Checker reads the CRL distribution points of a certificate, fetches the CRL
+// over HTTP, verifies it (RFC 5280, section 6.3) and keeps it in memory and on
+// disk. CheckPath asks for every certificate of a path but the anchor. Start
+// refreshes in the background what is in use, ahead of nextUpdate and at least
+// every four hours, so that a session rarely waits for a CRL server.
+//
+// # Invariants
+//
+//   - No answer is unknown, never good. Whatever cannot be fetched, parsed,
+//     verified, understood or matched with the certificate is unknown, and the
+//     detail says what, where and why.
+//   - A CRL is used only for the issuer whose key signed it. The cache is keyed
+//     by address and issuer (name and key), so that one authority's address in
+//     another's certificate can neither displace nor block anything.
+//   - A file is verified before it is renamed into the cache, and again when it
+//     is read back.
+//   - A list is never replaced by one with an earlier thisUpdate, or of the same
+//     scope with a lower CRL number.
+//   - One fetch per list at a time, whoever waits; a waiter who leaves does not
+//     end it. Every fetch is bounded in time, octets and redirects, and
+//     goes to exactly the address that was resolved and allowed.
+//   - A list that is too old to be used is kept as the floor for the next.
+//
+// Checker.mu guards every entry; nothing waits while it is held. No other lock
+// is taken under it.
+//
+// # What it never does
+//
+// It decides nothing about mail: whether an anchor needs CRLs, or a leaf is
+// short-lived, is for trust to say before it asks. It trusts no certificate: the
+// caller has verified the path up to an anchor before calling, and nothing is
+// fetched except through CheckPath, CheckCertificate and the refresh of what
+// these used. It does not fetch over HTTPS, whose own certificate would need a
+// CRL.
+//
+// # Standards and deviations
+//
+// RFC 5280, sections 4.2.1.13, 5 and 6.3; RFC 2585; RFC 7468 (PEM is accepted,
+// because servers do offer it). Delta, indirect and reason-partitioned CRLs are
+// not used, and neither are LDAP addresses: a certificate with nothing else is
+// unknown. Names are compared octet by octet, except scheme and host of URIs.
+// A CRL without nextUpdate, which section 5.1.2.5 forbids, counts for 24 hours
+// from its thisUpdate; thisUpdate may be up to five minutes ahead of the clock.
+// CRLs signed with SHA-1 or MD5 are refused.
+package revocation

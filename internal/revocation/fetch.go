@@ -1,0 +1,166 @@
+package revocation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+)
+
+const (
+	// maxRedirects is how many redirects a fetch follows; each is guarded as the first address is.
+	maxRedirects = 3
+	// maxResponseHeaderBytes bounds the header of a response.
+	maxResponseHeaderBytes = 64 << 10
+	// maxConnectionsPerHost keeps one slow server from taking all fetches.
+	maxConnectionsPerHost = 4
+	// tempPattern names the files that a download is written to.
+	tempPattern = "fetch-*.tmp"
+)
+
+// errNotModified means that the server has nothing newer than what we hold.
+var errNotModified = errors.New("not modified")
+
+// fetcher downloads CRLs to files.
+type fetcher struct {
+	client    *http.Client
+	directory string
+	maxBytes  int64
+	slots     chan struct{} // one per fetch under way
+}
+
+// validators are what a server gave with a CRL for asking again (RFC 9110, section 13.1).
+type validators struct {
+	ETag         string `json:"etag,omitempty"`
+	LastModified string `json:"lastModified,omitempty"`
+}
+
+// download is a CRL as it came, in a temporary file that the receiver removes.
+type download struct {
+	path string
+	validators
+}
+
+// maxFetches bounds the fetches that run at a time.
+const maxFetches = 64
+
+func newFetcher(directory string, d *dialer, maxBytes int64) *fetcher {
+	transport := &http.Transport{
+		DialContext: d.dial,
+		// No proxy: what the environment says is not the administrator's word.
+		Proxy: nil,
+		// A compressed answer could unpack to any size; none is asked for or accepted.
+		DisableCompression:     true,
+		DisableKeepAlives:      true,
+		MaxResponseHeaderBytes: maxResponseHeaderBytes,
+		MaxConnsPerHost:        maxConnectionsPerHost,
+	}
+	return &fetcher{
+		client:    &http.Client{Transport: transport, CheckRedirect: checkRedirect},
+		directory: directory, maxBytes: maxBytes, slots: make(chan struct{}, maxFetches),
+	}
+}
+
+// checkRedirect guards where a server sends us. The address it resolves to is
+// guarded by the dialer.
+func checkRedirect(r *http.Request, via []*http.Request) error {
+	if len(via) > maxRedirects {
+		return fmt.Errorf("more than %d redirects", maxRedirects)
+	}
+	if _, err := checkURL(r.URL.String()); err != nil {
+		return fmt.Errorf("redirected: %w", err)
+	}
+	return nil
+}
+
+// fetch downloads address. It returns errNotModified when known still holds.
+func (f *fetcher) fetch(ctx context.Context, address string, known validators) (*download, error) {
+	select {
+	case f.slots <- struct{}{}:
+		defer func() { <-f.slots }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for one of %d other fetches: %w", maxFetches, ctx.Err())
+	}
+	if _, err := checkURL(address); err != nil {
+		return nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, fmt.Errorf("making request: %w", err)
+	}
+	request.Header.Set("Accept", "application/pkix-crl, */*")
+	request.Header.Set("Accept-Encoding", "identity")
+	request.Header.Set("User-Agent", "mailpact")
+	if known.ETag != "" {
+		request.Header.Set("If-None-Match", known.ETag)
+	} else if known.LastModified != "" {
+		request.Header.Set("If-Modified-Since", known.LastModified)
+	}
+	response, err := f.client.Do(request)
+	if err != nil {
+		var inner *url.Error // its text repeats the address
+		if errors.As(err, &inner) {
+			err = inner.Err
+		}
+		return nil, fmt.Errorf("fetching: %w", err)
+	}
+	defer response.Body.Close()
+	switch {
+	case response.StatusCode == http.StatusNotModified && known != validators{}:
+		return nil, errNotModified
+	case response.StatusCode != http.StatusOK:
+		return nil, fmt.Errorf("fetching: the server answered with status %d", response.StatusCode)
+	case response.ContentLength > f.maxBytes:
+		return nil, fmt.Errorf("fetching: the CRL is larger than %d octets", f.maxBytes)
+	}
+	if e := response.Header.Get("Content-Encoding"); e != "" && e != "identity" {
+		return nil, fmt.Errorf("fetching: the answer is encoded as %q, which was not asked for", cut(e))
+	}
+	return f.save(response)
+}
+
+// save writes the body to a temporary file, counting.
+func (f *fetcher) save(response *http.Response) (_ *download, err error) {
+	file, err := os.CreateTemp(f.directory, tempPattern)
+	if err != nil {
+		return nil, fmt.Errorf("making temporary file: %w", err)
+	}
+	defer func() {
+		if closeErr := file.Close(); err == nil && closeErr != nil {
+			err = fmt.Errorf("writing temporary file: %w", closeErr)
+		}
+		if err != nil {
+			os.Remove(file.Name())
+		}
+	}()
+	n, err := io.Copy(file, io.LimitReader(response.Body, f.maxBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("fetching: after %d octets: %w", n, err)
+	}
+	if n > f.maxBytes {
+		return nil, fmt.Errorf("fetching: the CRL is larger than %d octets", f.maxBytes)
+	}
+	return &download{path: file.Name(), validators: validators{
+		ETag: keep(response.Header.Get("ETag")), LastModified: keep(response.Header.Get("Last-Modified")),
+	}}, nil
+}
+
+// keep returns a validator if it is of a size worth keeping.
+func keep(s string) string {
+	if len(s) > 256 {
+		return ""
+	}
+	return s
+}
+
+// timeoutText names the limit that a fetch ran into instead of the context's words.
+func timeoutText(err error, limit time.Duration) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("fetching: no complete answer within %s: %w", limit, err)
+	}
+	return err
+}
