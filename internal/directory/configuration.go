@@ -217,13 +217,21 @@ type PermissionGroup string
 const (
 	GroupAnonymousUsers PermissionGroup = "AnonymousUsers"
 	GroupPartners       PermissionGroup = "Partners"
+	// GroupExchangeServers are our own inner servers, which may relay to any
+	// domain and are never marked.
+	GroupExchangeServers PermissionGroup = "ExchangeServers"
 )
 
 // AuthMechanism is an element of a receive connector's AuthMechanism.
 type AuthMechanism string
 
-// AuthTLS offers STARTTLS.
-const AuthTLS AuthMechanism = "Tls"
+// The mechanisms. AuthTLS offers STARTTLS. AuthExternalAuthoritative takes
+// every client for an inner server, because something outside (the network, a
+// binding that only they can reach) has authenticated it.
+const (
+	AuthTLS                   AuthMechanism = "Tls"
+	AuthExternalAuthoritative AuthMechanism = "ExternalAuthoritative"
+)
 
 // ReceiveConnector is one set of listeners with its rules (reference, 5.2).
 type ReceiveConnector struct {
@@ -251,9 +259,17 @@ type ReceiveConnector struct {
 }
 
 // HasTLS reports whether the connector offers STARTTLS.
-func (c *ReceiveConnector) HasTLS() bool {
-	for _, m := range c.AuthMechanism {
-		if m == AuthTLS {
+func (c *ReceiveConnector) HasTLS() bool { return c.authenticates(AuthTLS) }
+
+// ExternallySecured reports whether every client of the connector counts as an
+// inner server of our own.
+func (c *ReceiveConnector) ExternallySecured() bool {
+	return c.authenticates(AuthExternalAuthoritative) && c.Grants(GroupExchangeServers)
+}
+
+func (c *ReceiveConnector) authenticates(m AuthMechanism) bool {
+	for _, x := range c.AuthMechanism {
+		if x == m {
 			return true
 		}
 	}

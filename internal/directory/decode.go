@@ -16,6 +16,7 @@ type decoder struct {
 	base      string // directory to which relative paths belong
 	faults    Faults
 	positions map[string]position // of every key and element that the file holds
+	misspelt  Faults              // the keys that unknown ones were probably meant for
 }
 
 // value is a node of the file with the path that leads to it.
@@ -88,7 +89,7 @@ func into[T, V any](place func(*T) *V, read reader[V]) func(*decoder, value, *T)
 type object[T any] struct {
 	kind        string // for messages: "a partner"
 	fields      []field[T]
-	unavailable map[string]string // lower-case key to a sentence; empty: the usual one
+	unavailable map[string]string // see unavailable.go
 }
 
 // readInto reads v over what t already holds. What the file does not mention
@@ -105,13 +106,17 @@ func (o object[T]) readInto(d *decoder, v value, t *T) {
 	seen := map[string]int{}
 	for i := 0; i+1 < len(v.node.Content); i += 2 {
 		key, n := v.node.Content[i], v.node.Content[i+1]
+		if key.Kind != yaml.ScalarNode {
+			d.fault(value{node: key, path: v.path}, "a key is a single word", "Write key: value pairs")
+			continue
+		}
 		here := value{node: key, path: join(v.path, key.Value)}
 		if line, twice := seen[key.Value]; twice {
 			d.fault(here, fmt.Sprintf("the key is written twice, first in line %d", line), "Delete one of the two")
 			continue
 		}
 		seen[key.Value] = key.Line
-		f := o.field(key)
+		f := o.field(key.Value)
 		if f == nil {
 			o.refuse(d, here)
 			continue
@@ -121,12 +126,9 @@ func (o object[T]) readInto(d *decoder, v value, t *T) {
 	o.missing(d, v, seen)
 }
 
-func (o object[T]) field(key *yaml.Node) *field[T] {
-	if key.Kind != yaml.ScalarNode {
-		return nil
-	}
+func (o object[T]) field(key string) *field[T] {
 	for i := range o.fields {
-		if o.fields[i].key == key.Value {
+		if o.fields[i].key == key {
 			return &o.fields[i]
 		}
 	}
@@ -145,20 +147,17 @@ func (o object[T]) missing(d *decoder, v value, seen map[string]int) {
 
 // refuse records a key that o does not have.
 func (o object[T]) refuse(d *decoder, key value) {
-	if key.node.Kind != yaml.ScalarNode {
-		d.fault(key, "a key is a single word", "Write key: value pairs")
-		return
-	}
 	name := key.node.Value
 	if name == "<<" {
 		d.fault(key, "merge keys are not read", "Write the keys out")
 		return
 	}
-	if sentence, ok := o.unavailable[strings.ToLower(name)]; ok {
-		if sentence == "" {
-			sentence = "Delete the key"
+	if instead, ok := o.unavailable[strings.ToLower(name)]; ok {
+		if instead != "" {
+			d.fault(key, quoted(name)+" is written otherwise here", instead)
+		} else {
+			d.fault(key, quoted(name)+" is not available in this version", "Delete the key")
 		}
-		d.fault(key, quoted(name)+" is not available in this version", sentence)
 		return
 	}
 	names := make([]string, len(o.fields))
@@ -168,6 +167,7 @@ func (o object[T]) refuse(d *decoder, key value) {
 	mend := "Known keys: " + strings.Join(names, ", ")
 	if near := nearest(name, names); near != "" {
 		mend = fmt.Sprintf("Did you mean %s?", quoted(near))
+		d.misspelt = append(d.misspelt, Fault{Path: join(parent(key.path), near)})
 	}
 	d.fault(key, fmt.Sprintf("%s has no key %s", o.kind, quoted(name)), mend)
 }

@@ -73,13 +73,18 @@ func (fs Faults) sortByPosition() {
 	})
 }
 
-// touches reports whether one of fs lies at path or below it.
+// touches reports whether one of fs lies at path, below it, or around it.
 func (fs Faults) touches(path string) bool {
 	for _, f := range fs {
-		rest, ok := strings.CutPrefix(f.Path, path)
-		if ok && (rest == "" || rest[0] == '.' || rest[0] == '[') {
+		if within(f.Path, path) || within(path, f.Path) {
 			return true
 		}
 	}
 	return false
+}
+
+// within reports whether path is outer or lies below it. Everything lies below "".
+func within(path, outer string) bool {
+	rest, ok := strings.CutPrefix(path, outer)
+	return ok && (rest == "" || outer == "" || rest[0] == '.' || rest[0] == '[')
 }

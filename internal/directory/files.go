@@ -62,7 +62,7 @@ func (k *checker) read(path, file string) ([]*pem.Block, bool) {
 	}
 	mend := "Write a PEM file"
 	if bytes.HasPrefix(data, []byte{0x30}) {
-		mend = "It looks like DER; run openssl x509 -inform DER -in FILE -out FILE.pem"
+		mend = fmt.Sprintf("If it is DER, run openssl x509 -inform DER -in %[1]s -out %[1]s.pem", printable(file))
 	}
 	k.fault(path, printable(file)+": the file holds no PEM", mend)
 	return nil, false
@@ -96,7 +96,7 @@ func (k *checker) key(path, file string) {
 	for _, b := range blocks {
 		switch {
 		case b.Type == "ENCRYPTED PRIVATE KEY" || b.Headers["DEK-Info"] != "":
-			k.fault(path, printable(file)+": the key is protected by a password", "Run openssl pkey -in FILE -out NEW, chmod 600 NEW, and write NEW here")
+			k.fault(path, printable(file)+": the key is protected by a password", fmt.Sprintf("Run openssl pkey -in %s -out NEW, chmod 600 NEW, and write NEW here", printable(file)))
 			return
 		case strings.HasSuffix(b.Type, "PRIVATE KEY"):
 			return

@@ -90,7 +90,7 @@ func parse(data []byte, o LoadOptions) (*Configuration, Faults) {
 	if !o.SkipFiles {
 		late = append(late, c.checkFiles()...)
 	}
-	early := d.faults
+	early := append(d.misspelt, d.faults...)
 	for _, f := range late {
 		// A value that could not be read is still its default; what follows
 		// from that is no second fault.
@@ -262,12 +262,7 @@ func readBounded(path string, limit int64) ([]byte, error) {
 // the file already. It keeps the cause.
 func plainPathError(err error) error {
 	var pe *os.PathError
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return fmt.Errorf("there is no such file (%w)", os.ErrNotExist)
-	case errors.Is(err, os.ErrPermission):
-		return fmt.Errorf("it may not be read (%w)", os.ErrPermission)
-	case errors.As(err, &pe):
+	if errors.As(err, &pe) {
 		return pe.Err
 	}
 	return err

@@ -104,10 +104,17 @@ func choice[V ~string](known []V, unavailable ...string) reader[V] {
 		}
 		mend := "Write " + oneOf(words)
 		for _, u := range unavailable {
-			if strings.EqualFold(u, s) {
-				d.fault(v, quoted(s)+" is not available in this version", mend)
-				return "", false
+			if !strings.EqualFold(u, s) {
+				continue
 			}
+			if strings.HasSuffix(v.path, "]") {
+				mend = "Delete it from the list"
+			}
+			d.fault(v, quoted(s)+" is not available in this version", mend)
+			return "", false
+		}
+		if near := nearest(s, words); near != "" {
+			mend = fmt.Sprintf("Did you mean %s?", quoted(near))
 		}
 		d.fault(v, quoted(s)+" is not accepted here", mend)
 		return "", false

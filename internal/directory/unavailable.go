@@ -4,8 +4,8 @@ package directory
 // are refused by name: an administrator who writes one relies on it, and a
 // server that ignored it would be less safe than its file says.
 //
-// The tables are in lower case; a sentence says what to write instead, and an
-// empty one that the key has to go.
+// The tables are in lower case. A key with a sentence has another way to be
+// written, which the sentence names; one without has to go.
 
 func unavailable(keys ...string) map[string]string {
 	m := make(map[string]string, len(keys))

@@ -22,6 +22,7 @@ func (k *checker) receiveConnectors(c *Configuration) {
 		if r.RequireTLS && !r.HasTLS() {
 			k.fault(path+".requireTLS", "requireTLS needs Tls", "Write authMechanism: [Tls], or requireTLS: false")
 		}
+		k.externallySecured(path, r)
 		// Two unlimited times do not contradict each other.
 		if r.ConnectionTimeout <= r.ConnectionInactivityTimeout && r.ConnectionTimeout != Unlimited {
 			k.fault(path+".connectionTimeout", fmt.Sprintf("connectionTimeout (%s) must exceed connectionInactivityTimeout (%s)",
@@ -32,6 +33,40 @@ func (k *checker) receiveConnectors(c *Configuration) {
 				FormatSize(r.MaxHeaderSize), FormatSize(r.MaxMessageSize)), "Write a smaller maxHeaderSize")
 		}
 	}
+}
+
+// externallySecured holds the rules of ExternalAuthoritative together. A
+// connector with it relays for whoever reaches it, and this version cannot
+// limit the clients but by the binding.
+func (k *checker) externallySecured(path string, r *ReceiveConnector) {
+	external, granted := r.authenticates(AuthExternalAuthoritative), r.Grants(GroupExchangeServers)
+	switch {
+	case external && !granted:
+		k.fault(path+".permissionGroups", "ExternalAuthoritative needs ExchangeServers", "Write permissionGroups: [ExchangeServers], or take ExternalAuthoritative out of authMechanism")
+	case granted && !external:
+		k.fault(path+".permissionGroups", "ExchangeServers needs ExternalAuthoritative", "Write authMechanism: [ExternalAuthoritative], or take ExchangeServers out of permissionGroups")
+	}
+	if !external {
+		return
+	}
+	if r.DomainSecureEnabled {
+		k.fault(path+".domainSecureEnabled", "domainSecureEnabled contradicts ExternalAuthoritative", "Write domainSecureEnabled: false, or a connector of its own for inner servers")
+	}
+	for i, text := range r.Bindings {
+		if !onlyInside(text) {
+			k.fault(fmt.Sprintf("%s.bindings[%d]", path, i), quoted(text)+" would be an open relay: the connector takes every client for an inner server", "Write a loopback or private address")
+		}
+	}
+}
+
+// onlyInside reports whether a binding can be reached from our own network at most.
+func onlyInside(text string) bool {
+	ap, err := netip.ParseAddrPort(text)
+	if err != nil {
+		return false
+	}
+	a := ap.Addr().Unmap()
+	return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast()
 }
 
 func (k *checker) uniqueName(seen map[string]bool, path, name string) {
