@@ -76,7 +76,7 @@ func judgePeer(peer *PeerFacts, q question) judgement {
 	}
 	j := combinePaths(peer, q)
 	if peer.MatchedName == "" {
-		detail := fmt.Sprintf("no name in the certificate (%s) matches %s", strings.Join(peer.Certificate.Names, ", "), q.domain)
+		detail := fmt.Sprintf("no name in the certificate (%s) matches %s", listNames(peer.Certificate.Names), q.domain)
 		// What a stranger's certificate might still lack is not looked for, so
 		// that an unknown revocation is no reason of its own here.
 		reasons := slices.DeleteFunc(slices.Clone(j.reasons), func(r Reason) bool { return r == RevocationOffline })
@@ -145,4 +145,16 @@ func detailOf(detail, otherwise string) string {
 		return otherwise
 	}
 	return detail
+}
+
+// listNames writes the first names of a certificate that may have thousands.
+func listNames(names []string) string {
+	const shown = 8
+	if len(names) == 0 {
+		return "it has none"
+	}
+	if len(names) > shown {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown)
+	}
+	return strings.Join(names, ", ")
 }

@@ -40,40 +40,29 @@ type OwnFacts struct {
 	Detail     string
 }
 
-// VerdictForServer decides whether the next hop has proved what mail for the
-// listed domain d demands. ActionSecure means that it has; ActionRefuse that
-// nothing may be sent, and the message is deferred. A partner that is nil or
-// not listed for sending gets ActionOrdinary. In test mode a failure is
-// ActionOrdinary with WouldRefuse and the reasons; a success is ActionSecure.
+// VerdictForServer decides whether the next hop has proved what mail at
+// LevelDomainSecure for d demands. ActionSecure means that it has; ActionRefuse
+// that nothing may be sent at that level. There is no third answer: the caller
+// asks because of a Requirement, and that alone says whether a refusal defers
+// the message or, with TrySecured, counts as would-have-failed. partner is d's
+// rules; nil has the default ones, for mail that was queued as domain-secured
+// before d was taken off the list.
 //
 // Facts that a failed step made impossible to gather are not held against the
 // server: without TLS there is no certificate to judge. All other reasons are reported.
 func VerdictForServer(o OutboundFacts, d smtp.Domain, partner *directory.Partner) Verdict {
-	if partner == nil || !partner.Send {
-		return Verdict{Action: ActionOrdinary}
+	if d == "" || partner != nil && partner.Domain != d {
+		return refuse([]Reason{SubjectMismatch}, fmt.Sprintf("the rules at hand are not those of %q", d))
 	}
-	if d == "" || partner.Domain != d {
-		return refuse([]Reason{SubjectMismatch}, fmt.Sprintf("the partner's rules are those of %q, not of %q", partner.Domain, d))
-	}
-	v := serverVerdict(o, d, partner)
-	if v.Action == ActionRefuse && partner.Mode == directory.ModeTest {
-		return inTest(v)
-	}
-	return v
-}
-
-func serverVerdict(o OutboundFacts, d smtp.Domain, partner *directory.Partner) Verdict {
 	f := faults{}
-	if o.Connector == nil {
-		f.add(ConnectorNotDomainSecure, "no send connector")
-	} else if conflicts := secureConflicts(o.Connector); len(conflicts) > 0 {
-		f.add(ConnectorNotDomainSecure, fmt.Sprintf("send connector %q %s", o.Connector.Name, strings.Join(conflicts, ", and ")))
-	}
+	f.addConnector(o.Connector)
 	f.addOwn(o)
 	var v Verdict
 	switch {
 	case o.TLS == nil && !o.STARTTLSOffered:
 		f.add(NoTLS, "the server does not offer STARTTLS")
+	case o.TLS == nil && o.OwnRefused:
+		f.add(OwnCertificateRefused, "the server ended the handshake over our certificate: "+o.HandshakeDetail)
 	case o.TLS == nil:
 		f.add(HandshakeFailed, detailOf(o.HandshakeDetail, "STARTTLS failed"))
 	default:
@@ -82,14 +71,7 @@ func serverVerdict(o OutboundFacts, d smtp.Domain, partner *directory.Partner) V
 		if v.Detail != "" {
 			f.details = append(f.details, v.Detail)
 		}
-		switch {
-		case o.OwnRefused:
-			f.add(OwnCertificateRefused, "the server ended the session over our certificate")
-		case !o.CertificateRequested:
-			f.add(NotMutual, "the server did not ask for our certificate")
-		case o.Own.Chosen && !o.TLS.PresentedOwn:
-			f.add(NotMutual, "the server did not get our certificate")
-		}
+		f.addMutual(o)
 	}
 	if len(f.reasons) > 0 || v.Action != ActionSecure {
 		return refuse(SortReasons(f.reasons), strings.Join(f.details, "; "))
@@ -105,6 +87,29 @@ type faults struct {
 func (f *faults) add(r Reason, detail string) {
 	f.reasons = append(f.reasons, r)
 	f.details = append(f.details, detail)
+}
+
+func (f *faults) addConnector(c *directory.SendConnector) {
+	if c == nil {
+		f.add(ConnectorNotDomainSecure, "no send connector")
+		return
+	}
+	if conflicts := secureConflicts(c); len(conflicts) > 0 {
+		f.add(ConnectorNotDomainSecure, fmt.Sprintf("send connector %q %s", c.Name, strings.Join(conflicts, ", and ")))
+	}
+}
+
+// addMutual adds what keeps the session from being mutual: the server must have
+// asked for our certificate in the handshake, got it, and not ended the session over it.
+func (f *faults) addMutual(o OutboundFacts) {
+	switch {
+	case o.OwnRefused:
+		f.add(OwnCertificateRefused, "the server ended the session over our certificate")
+	case !o.CertificateRequested:
+		f.add(NotMutual, "the server did not ask for our certificate")
+	case o.Own.Chosen && !o.TLS.PresentedOwn:
+		f.add(NotMutual, "the server did not get our certificate")
+	}
 }
 
 // addOwn adds what stands against our own certificate: one reason, the first that applies.

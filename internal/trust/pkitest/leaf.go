@@ -34,7 +34,7 @@ type LeafOptions struct {
 	Usages []x509.ExtKeyUsage
 	// AnyUsage leaves the extended key usage extension away.
 	AnyUsage bool
-	// IsCA makes the leaf a CA, as `openssl req -x509` does.
+	// IsCA makes the leaf a CA without a key usage extension, as `openssl req -x509` does.
 	IsCA bool
 
 	CRLs      []string
@@ -133,7 +133,7 @@ func (o *LeafOptions) template(t testing.TB) *x509.Certificate {
 		tmpl.ExtKeyUsage = nil
 	}
 	if o.IsCA {
-		tmpl.KeyUsage |= x509.KeyUsageCertSign
+		tmpl.KeyUsage = 0
 	}
 	return tmpl
 }

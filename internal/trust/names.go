@@ -1,0 +1,96 @@
+package trust
+
+import (
+	"crypto/x509"
+	"fmt"
+	"strings"
+
+	"mailpact/internal/directory"
+	"mailpact/internal/domainsec"
+	"mailpact/internal/smtp"
+)
+
+// certificateNames returns the names of a leaf that count: its dNSName SANs,
+// and the subject CN when it is an ASCII host name and either there is no
+// dNSName or none of the paths has a CA with DNS name constraints, because
+// those bind dNSNames only.
+func certificateNames(leaf *x509.Certificate, paths ...[]*x509.Certificate) []string {
+	names := leaf.DNSNames
+	cn := leaf.Subject.CommonName
+	if !domainsec.IsHostName(cn) {
+		return names
+	}
+	if len(names) > 0 {
+		for _, path := range paths {
+			for _, c := range path[min(1, len(path)):] {
+				if hasDNSConstraints(c) {
+					return names
+				}
+			}
+		}
+	}
+	return append(names[:len(names):len(names)], cn)
+}
+
+func hasDNSConstraints(c *x509.Certificate) bool {
+	return len(c.PermittedDNSDomains) > 0 || len(c.ExcludedDNSDomains) > 0
+}
+
+// commonNameConstraints applies the path's DNS name constraints to the leaf's
+// CN where it stands in for a missing dNSName; crypto/x509 looks at SANs only.
+func commonNameConstraints(path []*x509.Certificate) error {
+	cn := strings.ToLower(path[0].Subject.CommonName)
+	if len(path[0].DNSNames) > 0 || !domainsec.IsHostName(cn) {
+		return nil
+	}
+	for _, c := range path[1:] {
+		permitted := len(c.PermittedDNSDomains) == 0
+		for _, p := range c.PermittedDNSDomains {
+			permitted = permitted || within(cn, p)
+		}
+		for _, x := range c.ExcludedDNSDomains {
+			if within(cn, x) || strings.HasPrefix(cn, "*.") && within(strings.ToLower(x), cn[len("*."):]) {
+				permitted = false
+			}
+		}
+		if !permitted {
+			return fmt.Errorf("%s: its name constraints do not allow the CN %s", certificateLabel(c), cn)
+		}
+	}
+	return nil
+}
+
+// within reports whether the lower-case name lies in a DNS name constraint (RFC
+// 5280, section 4.2.1.10): it is the name or ends in it at a label. A leading
+// dot in the constraint asks for at least one label more.
+func within(name, constraint string) bool {
+	constraint = strings.ToLower(constraint)
+	name = strings.TrimPrefix(name, "*.")
+	switch {
+	case constraint == "":
+		return true
+	case constraint[0] == '.':
+		return strings.HasSuffix(name, constraint)
+	default:
+		return name == constraint || strings.HasSuffix(name, "."+constraint)
+	}
+}
+
+// matchNames returns the name that matches the domain in the given direction.
+func matchNames(names []string, d smtp.Domain, p *directory.Partner, way domainsec.Direction) string {
+	if way == domainsec.Outbound {
+		return domainsec.MatchServerName(names, d, p)
+	}
+	return domainsec.MatchDomain(names, d, p)
+}
+
+// NameMatches returns the name of a presented certificate that matches a
+// partner's domain as a sender, or "". It looks at names alone, without any
+// path or network: it says whether it is worth judging early, never that the
+// certificate is good.
+func (v *Verifier) NameMatches(leaf *x509.Certificate, p *directory.Partner) string {
+	if leaf == nil || p == nil {
+		return ""
+	}
+	return domainsec.MatchDomain(certificateNames(leaf), p.Domain, p)
+}

@@ -1,0 +1,249 @@
+package trust
+
+import (
+	"bytes"
+	"context"
+	"crypto/rsa"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// foundChain is a chain of right signatures that ends in an anchor.
+type foundChain struct {
+	elements []*x509.Certificate
+	public   bool
+}
+
+// deadEnd is a chain above whose last element nothing was found.
+type deadEnd struct {
+	elements []*x509.Certificate
+	detail   string
+}
+
+// search walks from the leaf to all anchors, depth first. Every signature is
+// verified once, however many paths it lies on.
+type search struct {
+	ctx     context.Context
+	request BuildRequest
+	issuers []*x509.Certificate // of the store, then presented, each once
+
+	signatures map[[2]*x509.Certificate]error // child, parent; nil: right
+	roots      map[*x509.Certificate][]*x509.Certificate
+	checks     int
+	steps      int
+
+	found   []foundChain
+	dead    []deadEnd
+	overrun string // which bound was exceeded
+}
+
+func newSearch(ctx context.Context, r BuildRequest) *search {
+	s := &search{
+		ctx:        ctx,
+		request:    r,
+		signatures: map[[2]*x509.Certificate]error{},
+		roots:      map[*x509.Certificate][]*x509.Certificate{},
+	}
+	seen := map[[32]byte]bool{signedID(r.Presented[0]): true}
+	for _, a := range r.Anchors {
+		// A root that the peer sends along is no way to itself.
+		if a.Issuer && selfIssued(a.Certificate) {
+			seen[signedID(a.Certificate)] = true
+		}
+	}
+	for _, list := range [][]*x509.Certificate{r.Intermediates, r.Presented[1:]} {
+		for _, c := range list {
+			if id := signedID(c); !seen[id] {
+				seen[id] = true
+				s.issuers = append(s.issuers, c)
+			}
+		}
+	}
+	return s
+}
+
+// visit extends the chain, whose signatures are right so far, in every way.
+func (s *search) visit(chain []*x509.Certificate) {
+	s.steps++
+	switch {
+	case s.overrun != "":
+		return
+	case s.steps > maxSearchSteps:
+		s.overrun = fmt.Sprintf("more than %d ways to combine the certificates", maxSearchSteps)
+		return
+	case s.ctx.Err() != nil:
+		s.overrun = "path building was interrupted"
+		return
+	}
+	tip := chain[len(chain)-1]
+	if len(chain) == 1 {
+		s.leafAsAnchor(tip)
+	}
+	before := len(s.found)
+	if len(chain) < maxPathElements {
+		s.anchorsAbove(chain)
+	}
+	var why string
+	extended := false
+	for _, parent := range s.issuers {
+		if !bytes.Equal(tip.RawIssuer, parent.RawSubject) || inChain(parent, chain) {
+			continue
+		}
+		if err := s.signature(tip, parent); err != nil {
+			why = fmt.Sprintf("%s: not signed by %s: %v", certificateLabel(tip), certificateLabel(parent), err)
+			continue
+		}
+		if len(chain) >= maxPathElements-1 {
+			s.overrun = fmt.Sprintf("a path of more than %d certificates", maxPathElements)
+			return
+		}
+		extended = true
+		s.visit(append(chain[:len(chain):len(chain)], parent))
+	}
+	if extended || len(s.found) > before || s.overrun != "" {
+		return
+	}
+	if len(s.dead) < maxPaths {
+		s.dead = append(s.dead, deadEnd{elements: chain, detail: s.whyDead(tip, why)})
+	}
+}
+
+// leafAsAnchor finds the leaf that an administrator trusts by itself.
+func (s *search) leafAsAnchor(leaf *x509.Certificate) {
+	for _, a := range s.request.Anchors {
+		if bytes.Equal(a.Certificate.Raw, leaf.Raw) {
+			s.add(foundChain{elements: []*x509.Certificate{leaf}})
+			return
+		}
+	}
+}
+
+// anchorsAbove adds the chains that end with an anchor which signed the tip.
+func (s *search) anchorsAbove(chain []*x509.Certificate) {
+	tip := chain[len(chain)-1]
+	for _, a := range s.request.Anchors {
+		c := a.Certificate
+		if a.Issuer && bytes.Equal(tip.RawIssuer, c.RawSubject) && !inChain(c, chain) && s.signature(tip, c) == nil {
+			s.add(foundChain{elements: append(chain[:len(chain):len(chain)], c)})
+		}
+	}
+	for _, root := range s.systemRootsOf(tip) {
+		switch {
+		case bytes.Equal(root.Raw, tip.Raw):
+			// The peer sent the root along. A root that is itself the
+			// leaf identifies a CA, not a mail server.
+			if len(chain) > 1 {
+				s.add(foundChain{elements: chain, public: true})
+			}
+		case !inChain(root, chain):
+			s.add(foundChain{elements: append(chain[:len(chain):len(chain)], root), public: true})
+		}
+	}
+}
+
+func (s *search) add(c foundChain) {
+	if len(s.found) == maxPaths {
+		s.overrun = fmt.Sprintf("more than %d paths to an anchor", maxPaths)
+		return
+	}
+	s.found = append(s.found, c)
+}
+
+// systemRootsOf returns the system's roots that signed c.
+func (s *search) systemRootsOf(c *x509.Certificate) []*x509.Certificate {
+	if s.request.SystemRoots == nil {
+		return nil
+	}
+	if roots, known := s.roots[c]; known {
+		return roots
+	}
+	s.checks++
+	chains, err := timeless(c).Verify(x509.VerifyOptions{
+		Roots:       s.request.SystemRoots,
+		CurrentTime: s.request.Now,
+		KeyUsages:   []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	})
+	var roots []*x509.Certificate
+	if err == nil {
+		for _, chain := range chains {
+			roots = append(roots, chain[len(chain)-1])
+		}
+	}
+	s.roots[c] = roots
+	return roots
+}
+
+// errTooManyChecks ends a search; it is never reported as a signature's fault.
+var errTooManyChecks = errors.New("too many signatures to check")
+
+// signature reports whether parent, a CA allowed to sign, signed child. A weak
+// algorithm is right here if the signature is: the path's judge names it.
+func (s *search) signature(child, parent *x509.Certificate) error {
+	key := [2]*x509.Certificate{child, parent}
+	if err, known := s.signatures[key]; known {
+		return err
+	}
+	if s.checks >= maxSignatureChecks {
+		s.overrun = fmt.Sprintf("more than %d signatures to check", maxSignatureChecks)
+		return errTooManyChecks
+	}
+	s.checks++
+	err := verifySignature(child, parent)
+	s.signatures[key] = err
+	return err
+}
+
+func verifySignature(child, parent *x509.Certificate) error {
+	if k, ok := parent.PublicKey.(*rsa.PublicKey); ok && k.N.BitLen() > maxRSABits {
+		return fmt.Errorf("its RSA key has %d bits, more than %d", k.N.BitLen(), maxRSABits)
+	}
+	err := child.CheckSignatureFrom(parent)
+	var insecure x509.InsecureAlgorithmError
+	if errors.As(err, &insecure) {
+		return verifyWeakSignature(child, parent)
+	}
+	return err
+}
+
+// whyDead says what is missing above the tip of a dead end.
+func (s *search) whyDead(tip *x509.Certificate, why string) string {
+	for _, a := range s.request.Anchors {
+		if !bytes.Equal(tip.RawIssuer, a.Certificate.RawSubject) {
+			continue
+		}
+		if !a.Issuer {
+			return fmt.Sprintf("%s: its issuer is trusted as a leaf only and may not issue", certificateLabel(tip))
+		}
+		if err := s.signatures[[2]*x509.Certificate{tip, a.Certificate}]; err != nil {
+			return fmt.Sprintf("%s: not signed by the anchor of that name: %v", certificateLabel(tip), err)
+		}
+	}
+	switch {
+	case why != "":
+		return why
+	case selfIssued(tip):
+		return fmt.Sprintf("%s: a self-signed certificate that is no trust anchor", certificateLabel(tip))
+	default:
+		return fmt.Sprintf("%s: issuer %s is neither presented nor known", certificateLabel(tip), distinguishedName(tip.RawIssuer))
+	}
+}
+
+// inChain reports whether a certificate with c's name and key is in the chain
+// already: going through the same CA twice proves nothing more.
+func inChain(c *x509.Certificate, chain []*x509.Certificate) bool {
+	for _, x := range chain {
+		if bytes.Equal(x.RawSubject, c.RawSubject) && bytes.Equal(x.RawSubjectPublicKeyInfo, c.RawSubjectPublicKeyInfo) {
+			return true
+		}
+	}
+	return false
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
