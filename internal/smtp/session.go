@@ -14,9 +14,14 @@ import (
 //
 // A method refuses by returning an error. Only the text of a Reply found with
 // errors.As crosses the wire; any other error becomes 451 4.3.0 with the
-// session's id, and is given to ServerOptions.Logger.
+// session's id, and is given to ServerOptions.OnError. A zero Reply with a nil
+// error means the loop's own positive reply.
+//
+// The context of every method lives until the session ends: the server's
+// stopping does not end it.
 type Session interface {
-	// Greeting returns the banner reply (220), or a 4yz/5yz reply that ends the session.
+	// Greeting returns the banner reply (220, without an enhanced code), or a
+	// 4yz/5yz reply that ends the session.
 	Greeting(ctx context.Context) Reply
 	// Hello is told the EHLO or HELO argument and answers with the keywords
 	// to advertise. It is called again after STARTTLS.
@@ -25,7 +30,7 @@ type Session interface {
 	// answers the command (454) and leaves the session in the clear.
 	StartTLS(ctx context.Context) (*tls.Config, error)
 	// HandshakeDone is told how the handshake ended, with a nil error when
-	// it succeeded. After a failure the loop closes the connection.
+	// it succeeded. After a failure state is nil and the loop closes the connection.
 	HandshakeDone(ctx context.Context, state *tls.ConnectionState, err error)
 	// Mail begins a transaction.
 	Mail(ctx context.Context, from ReversePath, p MailParameters) (Reply, error)
@@ -33,13 +38,19 @@ type Session interface {
 	Recipient(ctx context.Context, to ForwardPath, p RecipientParameters) (Reply, error)
 	// Data receives the message, dot-unstuffed, and returns the final reply.
 	// The body must not be used after it returns. What is left unread the
-	// loop discards. body.Err-like conditions come as errors of Read:
-	// ErrMessageTooLarge, ErrBareLine, ErrLineTooLong, io.ErrUnexpectedEOF.
+	// loop discards.
+	//
+	// The message may be committed only after Read returned io.EOF (or WriteTo,
+	// which the body implements, a nil error): nothing else says that it ended
+	// properly. Any other error means that there is no message, and must lead to
+	// an error: ErrMessageTooLarge, ErrBareLine, ErrLineTooLong, for which the
+	// loop has the reply, or one that wraps io.ErrUnexpectedEOF when the
+	// connection broke. A positive reply without io.EOF becomes 451 4.3.0.
 	Data(ctx context.Context, body io.Reader) (Reply, error)
-	// Reset ends the transaction, if any: RSET, a new EHLO, STARTTLS, or a
-	// transaction that has ended in whatever way.
+	// Reset ends a transaction that Mail has begun: RSET, a new EHLO, STARTTLS,
+	// the end of Data with whatever reply, or the end of the session.
 	Reset()
-	// Verify answers VRFY.
+	// Verify answers VRFY; the argument is escaped and cut.
 	Verify(ctx context.Context, argument string) Reply
 	// Close ends the session; cause says why (see EndCause).
 	Close(cause EndCause)
@@ -102,9 +113,10 @@ type Transcript interface {
 }
 
 // ServerOptions are the limits and names of a server loop. Limits that are 0
-// take the default named in their comment.
+// take the default named in their comment; the largest value of their type
+// means no limit.
 type ServerOptions struct {
-	SessionID         string
+	SessionID         string        // shown in 451 4.3.0
 	MaxMessageBytes   int64         // 10 MB
 	MaxRecipients     int           // 200 accepted per message
 	MaxProtocolErrors int           // 5, then 421 4.7.0 and close

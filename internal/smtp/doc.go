@@ -1,0 +1,49 @@
+// Package smtp is the wire: it speaks SMTP as server and as client and reads
+// and writes the addresses, commands, replies and mail data of it. It decides
+// nothing about mail: a server's decisions stand behind Session, a client's in
+// its caller.
+//
+// # Server
+//
+// ServeSession runs one connection. It enforces order, syntax, limits and line
+// ends, and calls a Session for everything else. Its invariants:
+//
+//   - Only CRLF ends a command line and only CRLF.CRLF ends mail data.
+//   - Nothing that arrived before a TLS handshake is used after it, and a
+//     session whose handshake failed says nothing more.
+//   - 250 answers mail data only if the Session read the body to io.EOF, which
+//     the reader returns only at CRLF.CRLF within all limits.
+//   - Replies leave when the session next waits for input, so that a pipelined
+//     group is answered in one write.
+//   - Only the text of a Reply crosses the wire, printable and cut; any other
+//     error is 451 4.3.0 with the session's id.
+//   - Memory per session is bounded and does not grow with the message.
+//
+// # Client
+//
+// Client is one session: Greeting, Hello, StartTLS, Hello, Send, Quit. It never
+// goes back to the clear, never sends a final dot for content that it could not
+// read to its end, and never sends a bare CR or LF.
+//
+// # Addresses
+//
+// ParseDomain brings a domain into the one form in which domains are compared.
+// ParseMailbox, ParseReversePath and ParseForwardPath are the only way from
+// text to an address.
+//
+// # RFCs
+//
+// RFC 5321 (SMTP), 2920 (PIPELINING), 1870 (SIZE), 6152 (8BITMIME), 2034
+// (ENHANCEDSTATUSCODES) with 3463, 3207 (STARTTLS), 5890 to 5893 and UTS 46 for
+// domains. Deliberate deviations:
+//
+//   - A bare CR or LF in a command ends the session, and one in mail data
+//     refuses the message (RFC 5321, section 2.3.8 forbids sending them and does
+//     not say what a receiver does), unless the session is told to normalise.
+//   - Spaces after "MAIL FROM:" and "RCPT TO:" are tolerated.
+//   - Lines of mail data may be longer than 1000 octets (section 4.5.3.1.6 is
+//     what a sender may rely on, and much mail does not keep it).
+//   - VRFY is answered by the Session, usually 252; EXPN is not implemented.
+//   - A client sends 8-bit mail to a server without 8BITMIME as it is.
+//   - EHLO takes any printable word as the client's name.
+package smtp

@@ -1,0 +1,82 @@
+package smtp
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+)
+
+// maxCommandLineBytes is the longest command line with its CRLF (RFC 5321,
+// section 4.5.3.1.4) and the room that the extensions we offer ask for in MAIL:
+// SIZE 26 octets (RFC 1870, section 3), 8BITMIME 17 (RFC 6152, section 2).
+const maxCommandLineBytes = 512 + 26 + 17
+
+// maxSkippedBytes is how much of an overlong line is skipped before the
+// session is given up.
+const maxSkippedBytes = 64 << 10
+
+var (
+	errCommandTooLong = errors.New("command line too long")
+	errCommandEndless = errors.New("command line without end")
+	errCommandBare    = errors.New("bare CR or LF in a command line")
+)
+
+// readCommandLine returns the next line without its CRLF. The slice is valid
+// until the next read. Only CRLF ends a line; a bare CR or LF gives
+// errCommandBare, after which the stream cannot be trusted. A line longer than
+// maxCommandLineBytes is skipped through its CRLF and gives errCommandTooLong.
+func readCommandLine(r *bufio.Reader) ([]byte, error) {
+	searched := 0
+	for {
+		buf, _ := r.Peek(r.Buffered())
+		if i := bytes.IndexByte(buf[searched:], '\n'); i >= 0 {
+			return takeCommandLine(r, buf[:searched+i+1])
+		}
+		searched = len(buf)
+		if searched > maxCommandLineBytes {
+			return nil, skipCommandLine(r)
+		}
+		if _, err := r.Peek(searched + 1); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// takeCommandLine checks line, which ends at its first LF, and consumes it.
+func takeCommandLine(r *bufio.Reader, line []byte) ([]byte, error) {
+	// Discarding what has been peeked cannot fail and leaves line in place.
+	_, _ = r.Discard(len(line))
+	if bytes.IndexByte(line, '\r') != len(line)-2 {
+		return nil, errCommandBare
+	}
+	if len(line) > maxCommandLineBytes {
+		return nil, errCommandTooLong
+	}
+	return line[:len(line)-2], nil
+}
+
+// skipCommandLine drops input up to the first LF, which must be a CRLF's.
+func skipCommandLine(r *bufio.Reader) error {
+	previous := byte(0)
+	for skipped := 0; skipped <= maxSkippedBytes; {
+		if _, err := r.Peek(1); err != nil {
+			return err
+		}
+		buf, _ := r.Peek(r.Buffered())
+		end := bytes.IndexByte(buf, '\n')
+		if end > 0 {
+			previous = buf[end-1]
+		}
+		if end >= 0 {
+			_, _ = r.Discard(end + 1)
+			if previous != '\r' {
+				return errCommandBare
+			}
+			return errCommandTooLong
+		}
+		previous = buf[len(buf)-1]
+		skipped += len(buf)
+		_, _ = r.Discard(len(buf))
+	}
+	return errCommandEndless
+}

@@ -1,0 +1,359 @@
+package smtp
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"runtime/debug"
+	"time"
+)
+
+// The defaults of ServerOptions.
+const (
+	defaultMaxMessageBytes   = 10 << 20
+	defaultMaxRecipients     = 200
+	defaultMaxProtocolErrors = 5
+	defaultMaxLineBytes      = 64 << 10
+	// RFC 5321, section 4.5.3.2.7: at least 5 minutes.
+	defaultInactivityTimeout = 5 * time.Minute
+	defaultSessionTimeout    = 10 * time.Minute
+)
+
+// PanicError is what ServerOptions.OnError is told when a Session panicked.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+// Error returns the value and the stack.
+func (e *PanicError) Error() string {
+	return fmt.Sprintf("panic in an SMTP session: %v\n%s", e.Value, e.Stack)
+}
+
+// ServeSession speaks SMTP with the client at conn until the session ends, and
+// says why it ended. It closes conn. A conn that is a *tls.Conn counts as
+// secured from the start.
+//
+// When ctx ends, a session outside a transaction is answered 421 and closed at
+// once, in the middle of a TLS handshake too; an open transaction may finish
+// and is followed by the 421. The methods of s are given a context that keeps
+// ctx's values and ends only with the session, so that a message that has been
+// read can still be made durable. Closing conn ends a session that may not finish.
+func ServeSession(ctx context.Context, conn net.Conn, s Session, o ServerOptions) EndCause {
+	o = o.withDefaults()
+	l := &loop{session: s, o: o, shutdown: ctx.Done()}
+	l.wire.raw, l.wire.stream = conn, conn
+	l.wire.inactivity, l.wire.end = o.InactivityTimeout, time.Now().Add(o.SessionTimeout)
+	_, l.tls = conn.(*tls.Conn)
+	l.in = takeReader(&bodyReaders, &l.wire)
+	l.out = takeWriter(&lineWriters, &l.wire)
+	l.wire.out = l.out
+
+	drained := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() { l.wire.drain(); close(drained) })
+	defer func() {
+		conn.Close()
+		if !stop() {
+			<-drained
+		}
+		putReader(&bodyReaders, l.in)
+		putWriter(&lineWriters, l.out)
+	}()
+
+	sessionCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	l.guard(func() { l.serve(sessionCtx) })
+	l.guard(l.close)
+	if l.lingering {
+		l.linger()
+	}
+	return l.cause
+}
+
+func (o ServerOptions) withDefaults() ServerOptions {
+	if o.MaxMessageBytes == 0 {
+		o.MaxMessageBytes = defaultMaxMessageBytes
+	}
+	if o.MaxRecipients == 0 {
+		o.MaxRecipients = defaultMaxRecipients
+	}
+	if o.MaxProtocolErrors == 0 {
+		o.MaxProtocolErrors = defaultMaxProtocolErrors
+	}
+	if o.MaxLineBytes == 0 {
+		o.MaxLineBytes = defaultMaxLineBytes
+	}
+	if o.InactivityTimeout == 0 {
+		o.InactivityTimeout = defaultInactivityTimeout
+	}
+	if o.SessionTimeout == 0 {
+		o.SessionTimeout = defaultSessionTimeout
+	}
+	return o
+}
+
+// loop is one server session.
+type loop struct {
+	session Session
+	o       ServerOptions
+	wire    serverWire
+	in      *bufio.Reader
+	out     *bufio.Writer
+	body    dotReader
+	// shutdown is closed when the server stops; the handshake watches it.
+	shutdown <-chan struct{}
+
+	tls     bool
+	greeted greeted
+	offered bool // STARTTLS stood in the last EHLO reply
+
+	transaction    transaction
+	protocolErrors int
+
+	ended     bool
+	cause     EndCause
+	lingering bool
+}
+
+// greeted is the greeting that the client has sent.
+type greeted uint8
+
+const (
+	greetedNot greeted = iota
+	greetedHELO
+	greetedEHLO
+)
+
+// transaction is the state from MAIL to the end of the data.
+type transaction struct {
+	open       bool // MAIL was accepted
+	refused    bool // the last MAIL was refused: what a pipelining client sent behind it is no fault
+	recipients int  // RCPT commands seen
+	accepted   int
+}
+
+// serve runs the session from the greeting on.
+func (l *loop) serve(ctx context.Context) {
+	greeting := l.session.Greeting(ctx)
+	if greeting.IsZero() {
+		greeting = replyGreeting
+	}
+	l.reply(&greeting)
+	if !greeting.Positive() {
+		l.finish(EndLocal)
+	}
+	for !l.ended {
+		if l.wire.mustEnd() {
+			l.readFailed(errDraining)
+			return
+		}
+		line, err := readCommandLine(l.in)
+		if err != nil {
+			l.lineFailed(err)
+			continue
+		}
+		if l.o.Transcript != nil {
+			l.o.Transcript.Received(loggedCommand(line))
+		}
+		l.command(ctx, line)
+	}
+}
+
+// command carries out one command line.
+func (l *loop) command(ctx context.Context, line []byte) {
+	if hasControl(line) {
+		l.protocolError(&replyControlCharacter)
+		return
+	}
+	v, argument := parseCommand(line)
+	switch v {
+	case verbHELO, verbEHLO:
+		l.hello(ctx, argument, v == verbEHLO)
+	case verbSTARTTLS:
+		l.startTLS(ctx, argument)
+	case verbMAIL:
+		l.mail(ctx, argument)
+	case verbRCPT:
+		l.recipient(ctx, argument)
+	case verbDATA:
+		l.data(ctx, argument)
+	case verbRSET:
+		l.reset(argument)
+	case verbNOOP:
+		l.reply(&replyNoop)
+	case verbHELP:
+		l.help()
+	case verbVRFY:
+		l.verify(ctx, argument)
+	case verbQUIT:
+		l.quit(argument)
+	case verbNotImplemented:
+		l.protocolError(&replyNotImplemented)
+	case verbUnknown:
+		l.protocolError(&replyUnknownCommand)
+	}
+}
+
+// reply puts r into the buffer. It leaves when the session next waits for
+// input, or ends. A closing reply and every 421 end the session.
+func (l *loop) reply(r *Reply) {
+	l.send(appendReply(l.out.AvailableBuffer(), r))
+	if r.CloseAfter || r.Code == 421 {
+		l.finish(EndLocal)
+	}
+}
+
+// send buffers whole reply lines and tells the transcript of each.
+func (l *loop) send(lines []byte) {
+	// A write error stays in the writer and comes back at the next flush.
+	_, _ = l.out.Write(lines)
+	if l.o.Transcript == nil {
+		return
+	}
+	for len(lines) > 0 {
+		n := 0
+		for lines[n] != '\n' {
+			n++
+		}
+		l.o.Transcript.Sent(printable(lines[:n-1]))
+		lines = lines[n+1:]
+	}
+}
+
+// protocolError answers a fault of the client's program and counts it.
+func (l *loop) protocolError(r *Reply) {
+	l.protocolErrors++
+	if l.protocolErrors > l.o.MaxProtocolErrors {
+		r = &replyTooManyErrors
+	}
+	l.reply(r)
+	l.lingering = l.lingering || l.ended
+}
+
+// refusal turns an error of the Session into a reply: the text of a Reply, and
+// of nothing else, crosses the wire.
+func (l *loop) refusal(err error) Reply {
+	var r Reply
+	if errors.As(err, &r) && (r.Temporary() || r.Permanent()) {
+		return r
+	}
+	l.report(err)
+	return localError(l.o.SessionID)
+}
+
+// report tells an internal error to whom it concerns.
+func (l *loop) report(err error) {
+	if l.o.OnError != nil {
+		l.o.OnError(err)
+	}
+}
+
+// finish ends the session after what is being done. The first cause stays.
+func (l *loop) finish(cause EndCause) {
+	if !l.ended {
+		l.ended, l.cause = true, cause
+	}
+}
+
+// lineFailed answers a command line that could not be had.
+func (l *loop) lineFailed(err error) {
+	switch {
+	case errors.Is(err, errCommandTooLong):
+		l.protocolError(&replyLineTooLong)
+	case errors.Is(err, errCommandBare), errors.Is(err, errCommandEndless):
+		l.lingering = true
+		if errors.Is(err, errCommandEndless) {
+			closing := replyLineTooLong.Closing()
+			l.reply(&closing)
+			return
+		}
+		l.reply(&replyBareLine)
+	default:
+		l.readFailed(err)
+	}
+}
+
+// readFailed ends the session after a failed read or flush.
+func (l *loop) readFailed(err error) {
+	var alert tls.AlertError
+	var record tls.RecordHeaderError
+	switch {
+	case errors.Is(err, errDraining):
+		l.reply(&replyShutdown)
+	case isTimeout(err):
+		l.finish(EndTimeout)
+		// The wait for the client has used up its time; saying so may not.
+		l.wire.end = time.Now().Add(drainGrace)
+		l.reply(&replyTimeout)
+	case errors.Is(err, net.ErrClosed):
+		l.finish(EndLocal)
+	case errors.As(err, &alert), errors.As(err, &record):
+		l.finish(EndTLS)
+	default:
+		l.finish(EndRemote)
+	}
+}
+
+// guard runs f and ends the session when it panics.
+func (l *loop) guard(f func()) {
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		l.report(&PanicError{Value: v, Stack: debug.Stack()})
+		l.ended, l.cause, l.lingering = true, EndInternal, true
+		l.send(appendReply(l.out.AvailableBuffer(), &replyInternal))
+		// The session is over either way.
+		_ = l.out.Flush()
+	}()
+	f()
+}
+
+// close sends what is waiting and tells the Session that it is over.
+func (l *loop) close() {
+	// A failed flush changes nothing: the connection is closed next.
+	_ = l.out.Flush()
+	l.endTransaction()
+	l.session.Close(l.cause)
+}
+
+// endTransaction forgets the transaction and tells the Session if one was open.
+func (l *loop) endTransaction() {
+	open := l.transaction.open
+	l.transaction = transaction{}
+	l.wire.busy = false
+	if open {
+		l.session.Reset()
+	}
+}
+
+// The bounds of linger.
+const (
+	lingerTime  = time.Second
+	lingerBytes = 1 << 20
+)
+
+// linger lets a client that is still sending see our last reply: closing a TCP
+// connection with unread input resets it, and the reply may be lost with it.
+func (l *loop) linger() {
+	half, ok := l.wire.raw.(interface{ CloseWrite() error })
+	if !ok {
+		return
+	}
+	if t, ok := l.wire.stream.(*tls.Conn); ok {
+		// An error means that the peer is gone already.
+		_ = t.CloseWrite()
+	}
+	if half.CloseWrite() != nil || l.wire.raw.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+		return
+	}
+	buf := copyBuffers.Get().(*[bodyBufferBytes]byte)
+	defer copyBuffers.Put(buf)
+	// Whatever ends this, the connection is closed next.
+	_, _ = io.CopyBuffer(io.Discard, struct{ io.Reader }{io.LimitReader(l.wire.raw, lingerBytes)}, buf[:])
+}
