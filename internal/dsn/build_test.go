@@ -1,0 +1,177 @@
+package dsn
+
+import (
+	"bytes"
+	"flag"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/mail"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"mailpact/internal/smtp"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func options(k Kind) Options {
+	at := time.Date(2026, 11, 2, 10, 0, 0, 0, time.UTC)
+	return Options{
+		Kind: k, ReportingMTA: "mail1.contoso.com", ID: "42.1",
+		From: smtp.Mailbox{LocalPart: "postmaster", Domain: "contoso.com"},
+		To:   smtp.Mailbox{LocalPart: "alice", Domain: "contoso.com"},
+		Now:  at, Arrival: at.Add(-48 * time.Hour), Expires: at.Add(44 * time.Hour),
+		Subject: "Rates for November", OriginalMessageID: "<1@contoso.com>",
+		Original: []byte("Received: from a by b; Mon, 2 Nov 2026 10:00:00 +0000\r\nFrom: Alice <alice@contoso.com>\r\nSubject: Rates for November\r\n"),
+		Recipients: []Recipient{{
+			Address:    "bob@woodgrovebank.com",
+			Reply:      smtp.NewReply(454, smtp.EnhancedCode{4, 7, 5}, "Certificate validation failure, Reason:UntrustedRoot [08C895F533E837EC]"),
+			LastError:  `451 4.4.0 Primary target IP address responded with: "454 4.7.5 Certificate validation failure, Reason:UntrustedRoot." Attempted failover to alternate host, but that did not succeed.`,
+			RemoteHost: "mail1.woodgrovebank.com", LastAttempt: at.Add(-time.Minute),
+		}},
+	}
+}
+
+func TestBuildGolden(t *testing.T) {
+	for name, k := range map[string]Kind{"failed": KindFailed, "delayed": KindDelayed} {
+		t.Run(name, func(t *testing.T) {
+			got, err := Build(options(k))
+			if err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join("testdata", name+".eml")
+			if *update {
+				if err := os.WriteFile(file, got, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), string(got)); diff != "" {
+				t.Errorf("report differs (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// parts reads a report with the standard library, as a foreign program would.
+func parts(t *testing.T, report []byte) (*mail.Message, []string, []string) {
+	t.Helper()
+	m, err := mail.ReadMessage(bytes.NewReader(report))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kind, params, err := mime.ParseMediaType(m.Header.Get("Content-Type"))
+	if err != nil || kind != "multipart/report" || params["report-type"] != "delivery-status" {
+		t.Fatalf("Content-Type is %q %v: %v", kind, params, err)
+	}
+	r := multipart.NewReader(m.Body, params["boundary"])
+	var types, bodies []string
+	for {
+		p, err := r.NextRawPart()
+		if err == io.EOF {
+			return m, types, bodies
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		types, bodies = append(types, p.Header.Get("Content-Type")), append(bodies, string(b))
+	}
+}
+
+func TestBuildIsReadByTheStandardLibrary(t *testing.T) {
+	report, err := Build(options(KindFailed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, types, bodies := parts(t, report)
+	if diff := cmp.Diff([]string{"text/plain; charset=us-ascii", "message/delivery-status", "text/rfc822-headers"}, types); diff != "" {
+		t.Error(diff)
+	}
+	if got := m.Header.Get("Auto-Submitted"); got != "auto-replied" {
+		t.Errorf("Auto-Submitted is %q", got)
+	}
+	for _, want := range []string{"Final-Recipient: rfc822; bob@woodgrovebank.com", "Action: failed", "Status: 4.7.5", "Reporting-MTA: dns; mail1.contoso.com"} {
+		if !strings.Contains(bodies[1], want) {
+			t.Errorf("the status part lacks %q:\n%s", want, bodies[1])
+		}
+	}
+	if bodies[2] != string(options(KindFailed).Original) {
+		t.Errorf("the original header came back as %q", bodies[2])
+	}
+}
+
+func TestBuildKeepsStrangersInTheirPlace(t *testing.T) {
+	evil := "x\r\nBcc: victim@example.com\r\n\r\n--=_ \x00é" + strings.Repeat("A", 3000)
+	o := options(KindFailed)
+	o.Subject, o.OriginalMessageID = evil, evil
+	o.Original = []byte("Subject: a\n\n\r\nX-Bare: b\rc\r\n--" + "=_x\r\nX-Eight: \xe9\r\n" + strings.Repeat("B", 2000))
+	o.Recipients[0].Address, o.Recipients[0].RemoteHost, o.Recipients[0].LastError = evil, evil, evil
+	o.Recipients[0].Reply.Lines = []string{evil}
+	report, err := Build(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, types, _ := parts(t, report)
+	if len(types) != 3 {
+		t.Errorf("the report has %d parts", len(types))
+	}
+	if got := m.Header.Get("Bcc"); got != "" {
+		t.Errorf("a field was injected: %q", got)
+	}
+	for line := range bytes.SplitSeq(report, []byte("\r\n")) {
+		if len(line) > 998 || bytes.ContainsAny(line, "\r\n\x00") {
+			t.Errorf("a line breaks the rules (%d octets): %.100q", len(line), line)
+		}
+	}
+	if got := m.Header.Get("Content-Transfer-Encoding"); got != "8bit" {
+		t.Errorf("8-bit header returned with encoding %q", got)
+	}
+}
+
+func TestBuildRefuses(t *testing.T) {
+	tests := map[string]func(*Options){
+		"no kind":       func(o *Options) { o.Kind = KindUnknown },
+		"no recipients": func(o *Options) { o.Recipients = nil },
+		"null sender":   func(o *Options) { o.To = smtp.Mailbox{} },
+	}
+	for name, spoil := range tests {
+		o := options(KindFailed)
+		spoil(&o)
+		if _, err := Build(o); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestStatus(t *testing.T) {
+	tests := []struct {
+		name string
+		k    Kind
+		r    smtp.Reply
+		want string
+	}{
+		{"enhanced code of the reply", KindFailed, smtp.NewReply(550, smtp.EnhancedCode{5, 1, 1}, "no"), "5.1.1"},
+		{"reply without one", KindFailed, smtp.NewReply(550, smtp.EnhancedCode{}, "no"), "5.0.0"},
+		{"no reply", KindFailed, smtp.Reply{}, "5.0.0"},
+		{"temporary reply", KindFailed, smtp.NewReply(451, smtp.EnhancedCode{}, "later"), "4.0.0"},
+		{"delayed", KindDelayed, smtp.Reply{}, "4.0.0"},
+	}
+	for _, tt := range tests {
+		if got := status(tt.k, tt.r); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}

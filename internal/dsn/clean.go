@@ -1,0 +1,110 @@
+package dsn
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+)
+
+// foldAt is where lines are folded when they can be.
+const foldAt = 76
+
+// part begins a MIME part.
+func part(b *bytes.Buffer, boundary, contentType, encoding string) {
+	fmt.Fprintf(b, "\r\n--%s\r\nContent-Type: %s\r\n", boundary, contentType)
+	if encoding != "" {
+		fmt.Fprintf(b, "Content-Transfer-Encoding: %s\r\n", encoding)
+	}
+	b.WriteString("\r\n")
+}
+
+// field writes one header field, folded at spaces.
+func field(b *bytes.Buffer, name, value string) {
+	fold(b, name+": "+value, " ")
+}
+
+// paragraph writes text, wrapped at spaces.
+func paragraph(b *bytes.Buffer, text string) { fold(b, text, "") }
+
+// fold writes text in lines of at most foldAt octets where its words allow it;
+// lines after the first begin with indent. A word longer than 900 octets is cut
+// (RFC 5322, section 2.1.1).
+func fold(b *bytes.Buffer, text, indent string) {
+	column := 0
+	for i, word := range strings.Split(text, " ") {
+		if len(word) > 900 {
+			word = word[:900]
+		}
+		switch {
+		case i == 0:
+		case column+1+len(word) > foldAt && column > len(indent):
+			b.WriteString("\r\n" + indent)
+			column = len(indent)
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += len(word)
+	}
+	b.WriteString("\r\n")
+}
+
+// printable reduces s to printable ASCII of at most limit octets, runs of white
+// space and control characters to one space.
+func printable(s string, limit int) string {
+	var b strings.Builder
+	space := false
+	for _, r := range s {
+		if b.Len() >= limit {
+			break
+		}
+		switch {
+		case r <= ' ' || r == 0x7f:
+			space = b.Len() > 0
+			continue
+		case r > 0x7e:
+			r = '?'
+		}
+		if space {
+			b.WriteByte(' ')
+			space = false
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// cleanOriginal cuts the original's header at a line end and makes every line
+// end CRLF, so that it cannot end the part or the message early.
+func cleanOriginal(h []byte) []byte {
+	if len(h) > maxOriginal {
+		h = h[:maxOriginal]
+		if i := bytes.LastIndexByte(h, '\n'); i >= 0 {
+			h = h[:i+1]
+		}
+	}
+	var b bytes.Buffer
+	for line := range bytes.Lines(h) {
+		line = bytes.TrimRight(line, "\r\n")
+		line = bytes.ReplaceAll(line, []byte{'\r'}, []byte{' '})
+		if len(line) == 0 || bytes.HasPrefix(line, []byte("--")) {
+			continue // neither an empty line nor a delimiter is a header line
+		}
+		if len(line) > 990 {
+			line = line[:990]
+		}
+		b.Write(line)
+		b.WriteString("\r\n")
+	}
+	return b.Bytes()
+}
+
+func isASCII(b []byte) bool {
+	for _, c := range b {
+		if c >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
