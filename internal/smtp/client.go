@@ -31,6 +31,7 @@ var ErrClientClosed = errors.New("the client session is over")
 type ClientOptions struct {
 	LocalName  string // EHLO argument
 	AllowHELO  bool   // fall back to HELO when EHLO is answered 5yz; never set where TLS is demanded
+	ForceHELO  bool   // say HELO and never EHLO: no extensions, so no TLS
 	Transcript Transcript
 	// The waits of RFC 5321, section 4.5.3.2; 0 takes that section's value.
 	// A context that ends earlier wins. The wait for the answer to DATA is

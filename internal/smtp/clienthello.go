@@ -14,7 +14,8 @@ import (
 // are not part of TLS, so somebody else may have sent them.
 var errPlainAfterSTARTTLS = errors.New("plain octets behind the answer to STARTTLS")
 
-// Hello says EHLO, or HELO when EHLO was answered 5yz and AllowHELO is set, and
+// Hello says EHLO, or HELO when EHLO was answered 5yz and AllowHELO is set or
+// when ForceHELO is, and
 // learns the extensions. After STARTTLS it must be called again. A refusal is a
 // *ReplyError; a session that ends here after a handshake is a *TLSError with
 // AfterHandshake set.
@@ -25,10 +26,12 @@ func (c *Client) Hello(ctx context.Context) (Reply, error) {
 	var r Reply
 	command := "EHLO"
 	err := c.step(ctx, func() (err error) {
-		if r, err = c.exchange("EHLO "+c.o.LocalName, c.o.CommandTimeout); err != nil {
-			return err
+		if !c.o.ForceHELO {
+			if r, err = c.exchange("EHLO "+c.o.LocalName, c.o.CommandTimeout); err != nil {
+				return err
+			}
 		}
-		if r.Permanent() && c.o.AllowHELO {
+		if c.o.ForceHELO || r.Permanent() && c.o.AllowHELO {
 			command = "HELO"
 			r, err = c.exchange("HELO "+c.o.LocalName, c.o.CommandTimeout)
 		}
