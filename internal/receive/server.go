@@ -1,0 +1,209 @@
+package receive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"mailpact/internal/directory"
+)
+
+// Server holds the listeners of all receive connectors and their sessions. Make
+// one with New; its methods may be called from any goroutine.
+type Server struct {
+	o          Options
+	connectors []*connector
+	listeners  []*listener
+	view       atomic.Pointer[view]
+	buffers    sync.Pool // *[copyBufferBytes]byte
+	backoff    *addressTable
+	secured    *addressTable
+
+	// stopping is closed when no further mail is to be begun.
+	stopping chan struct{}
+	stopOnce sync.Once
+	// sessions is the context of all sessions. Its end tells those without a
+	// transaction to go, and the others to go after it.
+	sessions context.Context
+	drain    context.CancelFunc
+	// judging is the context of what a decision waits for. It ends when the
+	// bound of Stop has passed, so that no CRL server holds up the end.
+	judging   context.Context
+	cutJudges context.CancelFunc
+
+	mu      sync.Mutex
+	started bool
+	open    map[net.Conn]struct{}
+	wait    sync.WaitGroup
+}
+
+// New binds every binding of every receive connector of the configuration now
+// in force, or none of them: the error then is a *BindError. The server
+// answers nobody before Start.
+func New(o Options) (*Server, error) {
+	o = o.withDefaults()
+	s := &Server{
+		o:        o,
+		stopping: make(chan struct{}),
+		open:     make(map[net.Conn]struct{}),
+		backoff:  newAddressTable(),
+		secured:  newAddressTable(),
+	}
+	s.buffers.New = func() any { return new([copyBufferBytes]byte) }
+	s.sessions, s.drain = context.WithCancel(context.Background())
+	s.judging, s.cutJudges = context.WithCancel(context.Background())
+	c := o.Configuration()
+	for i := range c.ReceiveConnectors {
+		if err := s.bind(&c.ReceiveConnectors[i]); err != nil {
+			s.drain()
+			s.cutJudges()
+			return nil, errors.Join(err, s.closeListeners())
+		}
+	}
+	return s, nil
+}
+
+// BindError says which listener could not be opened and, where one is known,
+// what mends it.
+type BindError struct {
+	Connector, Binding string
+	Fix                string // "" when nothing better than Err can be said
+	Err                error
+}
+
+// Error names connector, binding and the mend.
+func (e *BindError) Error() string {
+	t := fmt.Sprintf("binding %s of receive connector %q: %v", e.Binding, e.Connector, e.Err)
+	if e.Fix != "" {
+		t += "; " + e.Fix
+	}
+	return t
+}
+
+// Unwrap returns the operating system's error.
+func (e *BindError) Unwrap() error { return e.Err }
+
+func (s *Server) bind(rc *directory.ReceiveConnector) error {
+	c := newConnector(rc)
+	for _, b := range rc.Bindings {
+		nl, err := s.o.Listen(s.sessions, b)
+		if err != nil {
+			return &BindError{Connector: rc.Name, Binding: b, Fix: bindFix(err), Err: err}
+		}
+		s.listeners = append(s.listeners, &listener{Listener: nl, connector: c})
+	}
+	s.connectors = append(s.connectors, c)
+	return nil
+}
+
+func bindFix(err error) string {
+	switch {
+	case errors.Is(err, syscall.EACCES):
+		return "ports below 1024 need a privilege: grant the capability with " +
+			"`setcap cap_net_bind_service=+ep` on the mailpact binary or " +
+			"`AmbientCapabilities=CAP_NET_BIND_SERVICE` in its systemd unit, or choose another port with `--listen`"
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "another process listens there: stop it, or choose another address with `--listen`"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "this machine does not have that address: correct the connector's bindings"
+	}
+	return ""
+}
+
+// Start begins to accept connections. It may be called once.
+func (s *Server) Start() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.started || s.isStopping() {
+		return
+	}
+	s.started = true
+	s.wait.Add(len(s.listeners))
+	for _, l := range s.listeners {
+		go func() {
+			defer s.wait.Done()
+			s.acceptLoop(l)
+		}()
+	}
+}
+
+// Addrs returns the addresses that are listened on, in the order of the
+// configuration: what port 0 became stands here.
+func (s *Server) Addrs() []net.Addr {
+	out := make([]net.Addr, len(s.listeners))
+	for i, l := range s.listeners {
+		out[i] = l.Addr()
+	}
+	return out
+}
+
+// Stop ends the service: nothing new is accepted, sessions without a
+// transaction are told 421, transactions may finish until ctx ends, and
+// whatever is open then is closed. It returns when no goroutine of the server
+// is left; the error says how many sessions were cut short. A second call
+// waits like the first.
+func (s *Server) Stop(ctx context.Context) error {
+	s.stopOnce.Do(func() { close(s.stopping) })
+	err := s.closeListeners()
+	s.drain()
+	done := make(chan struct{})
+	go func() {
+		s.wait.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		s.cutJudges()
+		return err
+	case <-ctx.Done():
+	}
+	s.cutJudges()
+	s.mu.Lock()
+	cut := len(s.open)
+	for c := range s.open {
+		_ = c.Close() // the session reports how it ended
+	}
+	s.mu.Unlock()
+	<-done
+	if cut > 0 {
+		err = errors.Join(err, fmt.Errorf("stopping receive connectors: %d sessions were cut short: %w", cut, context.Cause(ctx)))
+	}
+	return err
+}
+
+func (s *Server) closeListeners() error {
+	var errs []error
+	for _, l := range s.listeners {
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, fmt.Errorf("closing listener %s: %w", l.Addr(), err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Server) isStopping() bool {
+	select {
+	case <-s.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+// Accepting waits after an error of the accept call: first, and at most. The
+// usual one is "too many open files", which passes when sessions end.
+const (
+	acceptBackoffFirst = 5 * time.Millisecond
+	acceptBackoffMost  = time.Second
+)
+
+// busyReplyTimeout bounds the one write to a connection over the limit.
+const busyReplyTimeout = 5 * time.Second
+
+// copyBufferBytes is the size of the buffers between connection and queue.
+const copyBufferBytes = 32 << 10
