@@ -8,6 +8,7 @@ import (
 
 	"mailpact/internal/directory"
 	"mailpact/internal/dnsx"
+	"mailpact/internal/domainsec"
 	"mailpact/internal/smtp"
 )
 
@@ -59,8 +60,10 @@ type Route struct {
 	// SendConnector belongs to the configuration that was in force.
 	SendConnector *directory.SendConnector
 	HandOff       string // host:port, for a hand-off
-	// Partner is the partner that lists the domain for sending, in whichever mode; nil: not listed.
+	// Partner is the domain's partner, whichever its directions and mode; nil: none.
 	Partner *directory.Partner
+	// Requirement is what the next hop must prove.
+	Requirement domainsec.Requirement
 	// Hold, unless empty, says why the mail has to wait and which setting ends it.
 	Hold string
 }
@@ -69,27 +72,63 @@ type Route struct {
 // <postmaster> (RFC 5321, section 4.5.1). It does no I/O and never fails: what
 // has no way is Unreachable and held.
 func (r *Router) Route(d smtp.Domain) Route {
+	return r.route(d, false)
+}
+
+// RouteSecured is Route for mail that was queued as domain-secured for d. It
+// demands that even when d is no longer listed, because a requirement falls
+// only when the queue is resubmitted.
+func (r *Router) RouteSecured(d smtp.Domain) Route {
+	return r.route(d, true)
+}
+
+func (r *Router) route(d smtp.Domain, secured bool) Route {
 	c := r.o.Config()
 	if d == "" {
 		d = postmasterDomain(c)
 	}
 	for i := range c.AcceptedDomains {
 		a := &c.AcceptedDomains[i]
-		if a.Name == d && a.Type == directory.Authoritative {
-			return handOff(a)
+		if a.Name != d || a.Type != directory.Authoritative {
+			continue
 		}
+		route := handOff(a)
+		if secured {
+			route.TLSDomain, route.Requirement.Level = d, domainsec.LevelDomainSecure
+			route.Hold = fmt.Sprintf("the mail was queued as domain-secured for %s, which is handed off now: resubmit its queue", d)
+		}
+		return route
+	}
+	partner := c.Partner(d)
+	if secured {
+		partner = enforced(partner, d)
 	}
 	connector, disabled := selectConnector(c.SendConnectors, d)
 	switch {
 	case connector == nil && disabled == nil:
-		return Route{DeliveryType: Unreachable, Hold: fmt.Sprintf(
+		route := Route{DeliveryType: Unreachable, Partner: partner, Requirement: domainsec.RequirementFor(d, partner, nil), Hold: fmt.Sprintf(
 			"no send connector has an address space for %s: add one to sendConnectors", quoteDomain(d))}
+		if partner != nil && partner.Send && partner.Mode != directory.ModeTest {
+			route.TLSDomain = d
+		}
+		return route
 	case connector == nil:
-		route := connectorRoute(c, disabled, d)
+		route := connectorRoute(disabled, d, partner)
 		route.Hold = fmt.Sprintf("send connector %q is disabled: set sendConnectors[%s].enabled to true", disabled.Name, disabled.Name)
 		return route
 	}
-	return connectorRoute(c, connector, d)
+	return connectorRoute(connector, d, partner)
+}
+
+// enforced returns the rules that mail queued as domain-secured stays under:
+// those of the partner, if it is still there, with sending enforced.
+func enforced(p *directory.Partner, d smtp.Domain) *directory.Partner {
+	rules := directory.Partner{Domain: d, NameRule: directory.NameRuleDomain, Usage: directory.UsageMailServer}
+	if p != nil {
+		rules = *p
+	}
+	rules.Send, rules.Mode = true, directory.ModeEnforce
+	return &rules
 }
 
 func quoteDomain(d smtp.Domain) string {
@@ -116,49 +155,22 @@ func handOff(a *directory.AcceptedDomain) Route {
 		return Route{DeliveryType: Unreachable, NextHopDomain: string(a.Name), Hold: fmt.Sprintf(
 			"nowhere to hand mail for %s to: set acceptedDomains[%s].handOff", a.Name, a.Name)}
 	}
-	return Route{DeliveryType: SMTPRelayToHandOff, NextHopDomain: a.HandOff, HandOff: a.HandOff}
+	return Route{DeliveryType: SMTPRelayToHandOff, NextHopDomain: a.HandOff, HandOff: a.HandOff,
+		Requirement: domainsec.Requirement{Level: domainsec.LevelOpportunistic}}
 }
 
-func connectorRoute(c *directory.Configuration, s *directory.SendConnector, d smtp.Domain) Route {
-	route := Route{Connector: s.Name, SendConnector: s}
+func connectorRoute(s *directory.SendConnector, d smtp.Domain, p *directory.Partner) Route {
+	route := Route{Connector: s.Name, SendConnector: s, Partner: p, Requirement: domainsec.RequirementFor(d, p, s)}
 	if s.DNSRoutingEnabled {
 		route.DeliveryType, route.NextHopDomain = DNSConnectorDelivery, string(d)
 	} else {
 		route.DeliveryType, route.NextHopDomain = SmartHostConnectorDelivery, strings.Join(s.SmartHosts, ",")
 	}
-	p := c.Partner(d)
-	if p == nil || !p.Send {
-		return route
+	if route.Requirement.Level == domainsec.LevelDomainSecure {
+		route.TLSDomain = d
 	}
-	route.Partner = p
-	if p.Mode == directory.ModeTest {
-		return route
-	}
-	route.TLSDomain = d
-	if fault := CannotSecure(s); fault != "" {
-		route.Hold = fmt.Sprintf("%s must be domain-secured: %s", d, fault)
-	}
+	route.Hold = route.Requirement.Hold
 	return route
-}
-
-// CannotSecure says which setting keeps s from carrying domain-secured mail and
-// how to mend it, or "" when nothing does. A smart host stands between us and
-// the partner, so only a connector that routes by DNS can prove who is there.
-func CannotSecure(s *directory.SendConnector) string {
-	set := func(key string, value bool) string {
-		return fmt.Sprintf("set sendConnectors[%s].%s to %v", s.Name, key, value)
-	}
-	switch {
-	case !s.DomainSecureEnabled:
-		return set("domainSecureEnabled", true)
-	case !s.DNSRoutingEnabled:
-		return set("dnsRoutingEnabled", true)
-	case s.IgnoreSTARTTLS:
-		return set("ignoreSTARTTLS", false)
-	case s.ForceHELO:
-		return set("forceHELO", false)
-	}
-	return ""
 }
 
 // selectConnector returns the connector for d. The most specific address space

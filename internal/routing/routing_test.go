@@ -11,6 +11,7 @@ import (
 	"mailpact/internal/directory"
 	"mailpact/internal/dnsx"
 	"mailpact/internal/dnsx/dnsxtest"
+	"mailpact/internal/domainsec"
 	"mailpact/internal/routing"
 	"mailpact/internal/smtp"
 )
@@ -86,16 +87,16 @@ func TestRoute(t *testing.T) {
 		{"listed for receiving only", nil, "onlyin.example", routing.Route{DeliveryType: "DnsConnectorDelivery", NextHopDomain: "onlyin.example", Connector: "Internet"}},
 		{"unknown mode is enforced", func(c *directory.Configuration) { c.Partners[1].Mode = "" }, "test.example", routing.Route{DeliveryType: "DnsConnectorDelivery", NextHopDomain: "test.example", Connector: "Internet", TLSDomain: "test.example"}},
 		{"listed, connector not domain secure", func(c *directory.Configuration) { c.SendConnectors[0].DomainSecureEnabled = false }, "woodgrovebank.com",
-			routing.Route{DeliveryType: "DnsConnectorDelivery", NextHopDomain: "woodgrovebank.com", Connector: "Internet", TLSDomain: "woodgrovebank.com", Hold: "set sendConnectors[Internet].domainSecureEnabled to true"}},
+			routing.Route{DeliveryType: "DnsConnectorDelivery", NextHopDomain: "woodgrovebank.com", Connector: "Internet", TLSDomain: "woodgrovebank.com", Hold: "domainSecureEnabled: false"}},
 		{"listed, smart host", func(c *directory.Configuration) {
 			c.SendConnectors[0].DNSRoutingEnabled = false
 			c.SendConnectors[0].SmartHosts = []string{"s1.example", "s2.example:26"}
 		}, "woodgrovebank.com",
-			routing.Route{DeliveryType: "SmartHostConnectorDelivery", NextHopDomain: "s1.example,s2.example:26", Connector: "Internet", TLSDomain: "woodgrovebank.com", Hold: "set sendConnectors[Internet].dnsRoutingEnabled to true"}},
+			routing.Route{DeliveryType: "SmartHostConnectorDelivery", NextHopDomain: "s1.example,s2.example:26", Connector: "Internet", TLSDomain: "woodgrovebank.com", Hold: "dnsRoutingEnabled: true"}},
 		{"listed, STARTTLS ignored", func(c *directory.Configuration) { c.SendConnectors[0].IgnoreSTARTTLS = true }, "woodgrovebank.com",
-			routing.Route{DeliveryType: "DnsConnectorDelivery", NextHopDomain: "woodgrovebank.com", Connector: "Internet", TLSDomain: "woodgrovebank.com", Hold: "set sendConnectors[Internet].ignoreSTARTTLS to false"}},
+			routing.Route{DeliveryType: "DnsConnectorDelivery", NextHopDomain: "woodgrovebank.com", Connector: "Internet", TLSDomain: "woodgrovebank.com", Hold: "ignoreSTARTTLS"}},
 		{"listed, HELO forced", func(c *directory.Configuration) { c.SendConnectors[0].ForceHELO = true }, "woodgrovebank.com",
-			routing.Route{DeliveryType: "DnsConnectorDelivery", NextHopDomain: "woodgrovebank.com", Connector: "Internet", TLSDomain: "woodgrovebank.com", Hold: "set sendConnectors[Internet].forceHELO to false"}},
+			routing.Route{DeliveryType: "DnsConnectorDelivery", NextHopDomain: "woodgrovebank.com", Connector: "Internet", TLSDomain: "woodgrovebank.com", Hold: "forceHELO"}},
 		{"no connector", use(), "other.example", routing.Route{DeliveryType: "Unreachable", Hold: "no send connector has an address space for other.example"}},
 		{"no match", use(connector("x", true, 1, exact)), "b.example", routing.Route{DeliveryType: "Unreachable", Hold: "sendConnectors"}},
 		{"exact beats subdomains", use(connector("sub", true, 1, below), connector("exact", true, 9, exact)), "a.example", routing.Route{DeliveryType: "DnsConnectorDelivery", NextHopDomain: "a.example", Connector: "exact"}},
@@ -117,9 +118,50 @@ func TestRoute(t *testing.T) {
 			if got.SendConnector != nil && got.SendConnector.Name != got.Connector {
 				t.Errorf("connector %q is named %q", got.SendConnector.Name, got.Connector)
 			}
-			got.Hold, tt.want.Hold, got.SendConnector, got.Partner = "", "", nil, nil
+			got.Hold, tt.want.Hold, got.SendConnector, got.Partner, got.Requirement = "", "", nil, nil, domainsec.Requirement{}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestRouteRequirement(t *testing.T) {
+	tests := []struct {
+		name    string
+		edit    func(*directory.Configuration)
+		domain  smtp.Domain
+		secured bool // queued as domain-secured
+		want    domainsec.Level
+		try     bool
+		tls     smtp.Domain
+		hold    bool
+	}{
+		{name: "unlisted", domain: "other.example", want: domainsec.LevelOpportunistic},
+		{name: "listed", domain: "woodgrovebank.com", want: domainsec.LevelDomainSecure, tls: "woodgrovebank.com"},
+		{name: "test", domain: "test.example", want: domainsec.LevelOpportunistic, try: true},
+		{name: "hand-off", domain: "contoso.com", want: domainsec.LevelOpportunistic},
+		{name: "queued secured, not listed now", domain: "other.example", secured: true, want: domainsec.LevelDomainSecure, tls: "other.example"},
+		{name: "queued secured, in test mode now", domain: "test.example", secured: true, want: domainsec.LevelDomainSecure, tls: "test.example"},
+		{name: "queued secured, receiving only now", domain: "onlyin.example", secured: true, want: domainsec.LevelDomainSecure, tls: "onlyin.example"},
+		{name: "queued secured, handed off now", domain: "contoso.com", secured: true, want: domainsec.LevelDomainSecure, tls: "contoso.com", hold: true},
+		{name: "queued secured, connector cannot", edit: func(c *directory.Configuration) { c.SendConnectors[0].DomainSecureEnabled = false },
+			domain: "other.example", secured: true, want: domainsec.LevelDomainSecure, tls: "other.example", hold: true},
+		{name: "plain", edit: func(c *directory.Configuration) { c.SendConnectors[0].IgnoreSTARTTLS = true }, domain: "other.example", want: domainsec.LevelPlain},
+		{name: "TLS required", edit: func(c *directory.Configuration) { c.SendConnectors[0].RequireTLS = true }, domain: "other.example", want: domainsec.LevelTLSRequired},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRouter(config(tt.edit), nil)
+			got := r.Route(tt.domain)
+			if tt.secured {
+				got = r.RouteSecured(tt.domain)
+			}
+			if got.Requirement.Level != tt.want || got.Requirement.TrySecured != tt.try || got.TLSDomain != tt.tls || (got.Hold != "") != tt.hold {
+				t.Errorf("got %+v, TLS domain %q, hold %q", got.Requirement, got.TLSDomain, got.Hold)
+			}
+			if tt.tls != "" && got.Partner != nil && (got.Partner.Domain != tt.tls || !got.Partner.Send || got.Partner.Mode != directory.ModeEnforce) {
+				t.Errorf("rules %+v do not enforce", got.Partner)
 			}
 		})
 	}
