@@ -1,0 +1,69 @@
+package certstore
+
+import (
+	"fmt"
+	"time"
+
+	"mailpact/internal/directory"
+	"mailpact/internal/smtp"
+)
+
+// warnBefore is how long before its end a certificate is reported.
+const warnBefore = 30 * 24 * time.Hour
+
+// Findings returns what is unwise about our own certificates now, and for which
+// of names there is none, or none that a stranger would trust. names are those
+// that connectors use; partners is whether there is anybody to convince.
+func (s *Store) Findings(names []smtp.Domain, partners bool) []directory.Finding {
+	now := s.now()
+	var out []directory.Finding
+	add := func(level directory.Level, object, text, fix string) {
+		out = append(out, directory.Finding{Level: level, Object: object, Text: text, Fix: fix})
+	}
+	for _, fe := range s.damaged {
+		add(directory.LevelWarning, fe.File, "the self-signed pair is damaged and not used: "+fe.Problem, "Delete the pair; another is made at the next start")
+	}
+	for _, c := range s.All() {
+		if c.keyReadable != 0 {
+			add(directory.LevelWarning, c.KeyFile, "others than its owner may read the key", "Run chmod 600 "+c.KeyFile)
+		}
+	}
+	for _, n := range distinct(names) {
+		object := fmt.Sprintf("certificates[%s]", n)
+		found := s.Select(n, nil)
+		if len(found) == 0 {
+			add(directory.LevelError, object, "no certificate carries the name, so that STARTTLS is not offered under it", "Add a certificate for "+string(n)+" to certificates")
+			continue
+		}
+		f := judge(found[0], now, partners)
+		if f.Text != "" {
+			add(f.Level, object, f.Text+" ("+found[0].File+")", f.Fix)
+		}
+	}
+	return out
+}
+
+// judge returns what is unwise about the certificate chosen for a name.
+func judge(c *Certificate, now time.Time, partners bool) directory.Finding {
+	leaf := c.TLS.Leaf
+	renew := "Renew it and start again"
+	if c.SelfSigned {
+		renew = "Start again; a self-signed certificate is renewed by itself"
+	}
+	switch {
+	case now.After(leaf.NotAfter):
+		return directory.Finding{Level: directory.LevelError, Text: "the best certificate expired on " + day(leaf.NotAfter), Fix: renew}
+	case now.Before(leaf.NotBefore):
+		return directory.Finding{Level: directory.LevelError, Text: "the best certificate is not valid before " + day(leaf.NotBefore), Fix: "Check this machine's clock"}
+	case leaf.NotAfter.Sub(now) < warnBefore:
+		return directory.Finding{Level: directory.LevelWarning, Text: "the certificate expires on " + day(leaf.NotAfter), Fix: renew}
+	case c.SelfSigned && partners:
+		return directory.Finding{
+			Level: directory.LevelWarning, Text: "only a self-signed certificate carries the name; partners refuse it unless they trust it by itself",
+			Fix: "Add a certificate from a CA that your partners trust to certificates, or give them this one",
+		}
+	}
+	return directory.Finding{}
+}
+
+func day(t time.Time) string { return t.UTC().Format("2006-01-02") }
