@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"io"
 	"math/big"
@@ -321,6 +322,9 @@ func TestRecheckRefuses(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	if err := root.Revoke(leaf.SerialNumber, Superseded); err != nil {
+		t.Fatal(err)
+	}
 	der := must(root.CRL(c.Now()))
 	good := parse(t, der)
 	if err := recheckCRL(der, good, root.certificate); err != nil {
@@ -329,10 +333,46 @@ func TestRecheckRefuses(t *testing.T) {
 	if err := recheckCRL(der, good, other.certificate); err == nil {
 		t.Error("a CRL of another signer passed")
 	}
-	wrong := *good
-	wrong.Number = big.NewInt(1)
-	if err := recheckCRL(der, &wrong, root.certificate); err == nil {
-		t.Error("a CRL of another number passed")
+	for name, spoil := range map[string]func(*x509.RevocationList){
+		"number":            func(l *x509.RevocationList) { l.Number = big.NewInt(1) },
+		"dates":             func(l *x509.RevocationList) { l.NextUpdate = l.NextUpdate.Add(time.Hour) },
+		"number of entries": func(l *x509.RevocationList) { l.RevokedCertificateEntries = nil },
+		"entry 0": func(l *x509.RevocationList) {
+			l.RevokedCertificateEntries = []x509.RevocationListEntry{{SerialNumber: big.NewInt(9), RevocationTime: c.Now()}}
+		},
+	} {
+		template := *good
+		spoil(&template)
+		if err := recheckCRL(der, &template, root.certificate); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("CRL, %s: %v", name, err)
+		}
+	}
+	block, _ := pem.Decode(EncodeCRL(der))
+	if block == nil || block.Type != "X509 CRL" || !bytes.Equal(block.Bytes, der) {
+		t.Error("the CRL does not survive PEM")
+	}
+}
+
+func TestNewRootOptions(t *testing.T) {
+	if _, err := NewRoot(RootOptions{}); err == nil {
+		t.Error("a root without a name was made")
+	}
+	root, err := NewRoot(RootOptions{CommonName: "R"}) // the system's clock
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := root.NewIntermediate(IntermediateOptions{}); err == nil {
+		t.Error("an intermediate without a name was made")
+	}
+	sub, err := root.NewIntermediate(IntermediateOptions{CommonName: "S", Validity: 2 * DefaultRootValidity})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !sub.Certificate().NotAfter.Equal(root.Certificate().NotAfter) || !sub.Certificate().MaxPathLenZero {
+		t.Errorf("the intermediate ends %s, path length zero %v", sub.Certificate().NotAfter, sub.Certificate().MaxPathLenZero)
+	}
+	if _, err := sub.NewIntermediate(IntermediateOptions{CommonName: "T"}); err == nil {
+		t.Error("an authority of path length 0 made another")
 	}
 }
 

@@ -108,6 +108,9 @@ func NewRoot(o RootOptions) (*CA, error) {
 // NewIntermediate makes an authority below ca, with a new ECDSA P-256 key. It
 // may issue for end entities only (path length 0), and lasts no longer than ca.
 func (ca *CA) NewIntermediate(o IntermediateOptions) (*CA, error) {
+	if ca.certificate.MaxPathLenZero {
+		return nil, fmt.Errorf("making intermediate %q: %q may issue for end entities only", o.CommonName, ca.certificate.Subject)
+	}
 	key, err := newKey()
 	if err != nil {
 		return nil, err

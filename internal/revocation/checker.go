@@ -105,7 +105,7 @@ func Open(o Options) (*Checker, error) {
 	if c.now == nil {
 		c.now = time.Now
 	}
-	c.fetcher = newFetcher(o.Directory, &dialer{resolver: o.Resolver, allowPrivate: o.Settings.AllowPrivateTargets}, c.maxBytes)
+	c.fetcher = newFetcher(o.Directory, newDialer(o.Resolver, o.Settings.AllowPrivateTargets), c.maxBytes)
 	return c, nil
 }
 

@@ -295,6 +295,14 @@ func TestCheckPath(t *testing.T) {
 	if got := checker.CheckPath(t.Context(), []*x509.Certificate{leaf, root.certificate}); got.Status != domainsec.RevocationUnknown {
 		t.Errorf("a gap in the path: %+v", got)
 	}
+	if got := checker.CheckCertificate(t.Context(), leaf, nil); got.Status != domainsec.RevocationUnknown {
+		t.Errorf("no issuer: %+v", got)
+	}
+	rootServer.put(root.crl(scoped(scopeValue{OnlyUser: true})))
+	subServer.put(sub.crl())
+	if got := checker.CheckPath(t.Context(), path); got.Status != domainsec.RevocationUnknown || !strings.Contains(got.Detail, "end-entity certificates only") {
+		t.Errorf("an authority and a CRL of end entities: %+v", got)
+	}
 	if got := checker.CheckPath(t.Context(), path[2:]); got.Status != domainsec.RevocationNotRequired {
 		t.Errorf("an anchor alone: %+v", got)
 	}

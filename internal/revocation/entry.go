@@ -270,35 +270,38 @@ func (c *Checker) readCached(ctx context.Context, id string, w want) (*list, met
 }
 
 // land notes the end of a flight.
-func (c *Checker) land(e *entry, got fetchedList, err error) {
+func (c *Checker) land(e *entry, got fetchedList, fault error) {
 	now := c.now()
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	e.flight = nil
-	if err != nil {
+	changed, stopped := false, c.stopped
+	if fault != nil {
 		e.failures++
-		e.lastError, e.failedAt = cutTo(err.Error(), maxErrorInEntry), now
+		e.lastError, e.failedAt = cutTo(fault.Error(), maxErrorInEntry), now
 		e.retryAt = now.Add(e.backoff(now))
-		if c.stopped {
-			return
+	} else {
+		e.fetched, e.known = now, got.validators
+		e.failures, e.lastError, e.failedAt, e.retryAt = 0, "", time.Time{}, time.Time{}
+		if changed = got.list != nil && (e.list == nil || e.list.digest != got.list.digest); changed {
+			e.list = got.list
+			c.generation.Add(1)
 		}
-		c.logger.Warn("fetching a CRL", slog.String("url", e.want.url), slog.Any("error", err),
-			slog.Bool("held", e.usable(now)), slog.Time("retry", e.retryAt))
-		return
+		if e.list != nil {
+			e.refreshAt = refreshTime(now, e.list.nextUpdate)
+		}
+		c.evict(e)
 	}
-	e.fetched, e.known = now, got.validators
-	e.failures, e.lastError, e.failedAt, e.retryAt = 0, "", time.Time{}, time.Time{}
-	if got.list != nil && (e.list == nil || e.list.digest != got.list.digest) {
-		c.logger.Info("a CRL changed", slog.String("url", e.want.url), slog.String("issuer", got.list.issuer),
+	url, held, retry := e.want.url, e.usable(now), e.retryAt
+	c.mu.Unlock()
+	switch {
+	case fault != nil && !stopped:
+		c.logger.Warn("a CRL could not be had", slog.String("url", url), slog.Any("error", fault),
+			slog.Bool("held", held), slog.Time("retry", retry))
+	case changed:
+		c.logger.Info("a CRL changed", slog.String("url", url), slog.String("issuer", got.list.issuer),
 			slog.String("number", numberText(got.list.number)), slog.Int("entries", got.list.revoked.count()),
 			slog.Time("nextUpdate", got.list.nextUpdate))
-		e.list = got.list
-		c.generation.Add(1)
 	}
-	if e.list != nil {
-		e.refreshAt = refreshTime(now, e.list.nextUpdate)
-	}
-	c.evict(e)
 }
 
 // backoff is how long to leave a server alone after a failure.

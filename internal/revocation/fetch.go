@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -16,8 +18,10 @@ const (
 	maxRedirects = 3
 	// maxResponseHeaderBytes bounds the header of a response.
 	maxResponseHeaderBytes = 64 << 10
-	// maxConnectionsPerHost keeps one slow server from taking all fetches.
-	maxConnectionsPerHost = 4
+	// maxFetches bounds the fetches that run at a time.
+	maxFetches = 64
+	// maxFetchesPerHost keeps one slow server from taking them all.
+	maxFetchesPerHost = 4
 	// tempPattern names the files that a download is written to.
 	tempPattern = "fetch-*.tmp"
 )
@@ -27,10 +31,19 @@ var errNotModified = errors.New("not modified")
 
 // fetcher downloads CRLs to files.
 type fetcher struct {
-	client    *http.Client
+	dialer    *dialer
 	directory string
 	maxBytes  int64
 	slots     chan struct{} // one per fetch under way
+
+	mu    sync.Mutex
+	hosts map[string]*hostSlots // of the fetches under way or waiting
+}
+
+// hostSlots are the fetches from one host. fetcher.mu guards users.
+type hostSlots struct {
+	slots chan struct{}
+	users int
 }
 
 // validators are what a server gave with a CRL for asking again (RFC 9110, section 13.1).
@@ -45,24 +58,28 @@ type download struct {
 	validators
 }
 
-// maxFetches bounds the fetches that run at a time.
-const maxFetches = 64
-
 func newFetcher(directory string, d *dialer, maxBytes int64) *fetcher {
-	transport := &http.Transport{
-		DialContext: d.dial,
+	return &fetcher{
+		dialer: d, directory: directory, maxBytes: maxBytes,
+		slots: make(chan struct{}, maxFetches), hosts: make(map[string]*hostSlots),
+	}
+}
+
+// client returns the HTTP client of one fetch. It is not shared, because an
+// http.Transport detaches its dials from the request: a dial would go on after
+// the fetch it was for, and would not see its deadline.
+func (f *fetcher) client(ctx context.Context) *http.Client {
+	return &http.Client{CheckRedirect: checkRedirect, Transport: &http.Transport{
+		DialContext: func(_ context.Context, network, hostPort string) (net.Conn, error) {
+			return f.dialer.dial(ctx, network, hostPort)
+		},
 		// No proxy: what the environment says is not the administrator's word.
 		Proxy: nil,
 		// A compressed answer could unpack to any size; none is asked for or accepted.
 		DisableCompression:     true,
 		DisableKeepAlives:      true,
 		MaxResponseHeaderBytes: maxResponseHeaderBytes,
-		MaxConnsPerHost:        maxConnectionsPerHost,
-	}
-	return &fetcher{
-		client:    &http.Client{Transport: transport, CheckRedirect: checkRedirect},
-		directory: directory, maxBytes: maxBytes, slots: make(chan struct{}, maxFetches),
-	}
+	}}
 }
 
 // checkRedirect guards where a server sends us. The address it resolves to is
@@ -79,15 +96,17 @@ func checkRedirect(r *http.Request, via []*http.Request) error {
 
 // fetch downloads address. It returns errNotModified when known still holds.
 func (f *fetcher) fetch(ctx context.Context, address string, known validators) (*download, error) {
-	select {
-	case f.slots <- struct{}{}:
-		defer func() { <-f.slots }()
-	case <-ctx.Done():
-		return nil, fmt.Errorf("waiting for one of %d other fetches: %w", maxFetches, ctx.Err())
-	}
-	if _, err := checkURL(address); err != nil {
+	u, err := checkURL(address)
+	if err != nil {
 		return nil, err
 	}
+	leave, err := f.enter(ctx, u.Host)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends whatever the client may have left behind
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, fmt.Errorf("making request: %w", err)
@@ -100,7 +119,7 @@ func (f *fetcher) fetch(ctx context.Context, address string, known validators) (
 	} else if known.LastModified != "" {
 		request.Header.Set("If-Modified-Since", known.LastModified)
 	}
-	response, err := f.client.Do(request)
+	response, err := f.client(ctx).Do(request)
 	if err != nil {
 		var inner *url.Error // its text repeats the address
 		if errors.As(err, &inner) {
@@ -121,6 +140,41 @@ func (f *fetcher) fetch(ctx context.Context, address string, known validators) (
 		return nil, fmt.Errorf("fetching: the answer is encoded as %q, which was not asked for", cut(e))
 	}
 	return f.save(response)
+}
+
+// enter waits for a turn, for this host and among all fetches.
+func (f *fetcher) enter(ctx context.Context, host string) (leave func(), err error) {
+	f.mu.Lock()
+	h := f.hosts[host]
+	if h == nil {
+		h = &hostSlots{slots: make(chan struct{}, maxFetchesPerHost)}
+		f.hosts[host] = h
+	}
+	h.users++
+	f.mu.Unlock()
+	gone := func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if h.users--; h.users == 0 {
+			delete(f.hosts, host)
+		}
+	}
+	for i, slots := range []chan struct{}{h.slots, f.slots} {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			if i == 1 {
+				<-h.slots
+			}
+			gone()
+			return nil, fmt.Errorf("waiting for other fetches: %w", ctx.Err())
+		}
+	}
+	return func() {
+		<-f.slots
+		<-h.slots
+		gone()
+	}, nil
 }
 
 // save writes the body to a temporary file, counting.

@@ -7,7 +7,9 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -208,9 +210,9 @@ func TestPrivateTargets(t *testing.T) {
 		t.Errorf("%d requests reached the inside", n)
 	}
 	// Whatever the DNS says the second time, what was resolved and looked at is what is dialled.
-	d := &dialer{resolver: hosts{"some.example": {
+	d := newDialer(hosts{"some.example": {
 		netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("93.184.216.34"), netip.MustParseAddr("192.168.0.1"),
-	}}}
+	}}, false)
 	found, err := d.resolve(t.Context(), "some.example")
 	if err != nil || len(found) != 1 || found[0].String() != "93.184.216.34" {
 		t.Errorf("resolved to %v, %v", found, err)
@@ -220,36 +222,88 @@ func TestPrivateTargets(t *testing.T) {
 	}
 }
 
-// TestRedirectToPrivate goes through the HTTP client with only the first host allowed.
+// TestRedirectToPrivate: one loopback address stands for a public server, which
+// sends us inside.
 func TestRedirectToPrivate(t *testing.T) {
 	inside := newServer(t, []byte("secret"))
 	outside := newServer(t, nil)
-	outside.handle(func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, strings.Replace(inside.address(), "crl.example", "169.254.169.254", 1), http.StatusFound)
-	})
-	guarded := &dialer{resolver: hosts{}}
-	open := &dialer{resolver: hosts{"crl.example": {netip.MustParseAddr("127.0.0.1")}}, allowPrivate: true}
-	f := newFetcher(t.TempDir(), open, 1000)
-	f.client.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
-		d := guarded
-		if r.URL.Host == strings.TrimSuffix(strings.TrimPrefix(outside.address(), "http://"), "/root.crl") {
-			d = open // stands for a public address
+	for _, target := range []string{"169.254.169.254", "127.0.0.2", "localhost", "inside.example"} {
+		outside.handle(func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, strings.Replace(inside.address(), "crl.example", target, 1), http.StatusFound)
+		})
+		public := netip.MustParseAddr("127.0.0.1")
+		d := &dialer{
+			resolver: hosts{
+				"crl.example": {public}, "localhost": {netip.MustParseAddr("::1")}, "inside.example": {netip.MustParseAddr("10.0.0.1")},
+			},
+			check: func(a netip.Addr) error {
+				if a == public {
+					return nil
+				}
+				return checkTarget(a, false)
+			},
 		}
-		transport := newFetcher(f.directory, d, 1000).client.Transport
-		return transport.RoundTrip(r)
-	})
-	_, err := f.fetch(t.Context(), outside.address(), validators{})
-	if err == nil || !strings.Contains(err.Error(), "169.254.169.254") || !strings.Contains(err.Error(), "link-local") {
-		t.Errorf("error %v", err)
+		_, err := newFetcher(t.TempDir(), d, 1000).fetch(t.Context(), outside.address(), validators{})
+		if err == nil || !strings.Contains(err.Error(), "is not fetched from") {
+			t.Errorf("%s: error %v", target, err)
+		}
 	}
-	if inside.requests.Load() != 0 || outside.requests.Load() != 1 {
-		t.Error("the redirect was followed")
+	if inside.requests.Load() != 0 || outside.requests.Load() != 4 {
+		t.Error("a redirect was followed")
 	}
 }
 
-type roundTripper func(*http.Request) (*http.Response, error)
+// hanging is a Resolver that never answers.
+type hanging struct{}
 
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+func (hanging) Addresses(ctx context.Context, _ string) ([]netip.Addr, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// TestResolverIsBounded: the time for an address includes finding the host.
+func TestResolverIsBounded(t *testing.T) {
+	authority := newCA(t, "Contoso Root")
+	checker := open(t, newClock(), func(o *Options) { o.Resolver, o.Settings.PerURL = hanging{}, 50*time.Millisecond })
+	got := checker.CheckCertificate(t.Context(), authority.issue(42, "http://crl.example/x.crl"), authority.certificate)
+	if got.Status != domainsec.RevocationUnknown || !strings.Contains(got.Detail, "no complete answer within 50ms") {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestSlowHostTakesItsShareOnly: a host that hangs is asked a few times at a
+// time, and others are not kept waiting.
+func TestSlowHostTakesItsShareOnly(t *testing.T) {
+	authority := newCA(t, "Contoso Root")
+	slow, quick := newServer(t, nil), newServer(t, authority.crl())
+	arrived := make(chan struct{}, 100)
+	slow.handle(func(_ http.ResponseWriter, r *http.Request) {
+		arrived <- struct{}{}
+		<-r.Context().Done()
+	})
+	checker := open(t, newClock(), func(o *Options) { o.Settings.PerURL, o.Settings.PerChain = time.Hour, time.Hour })
+	var wg sync.WaitGroup
+	ctx, leave := context.WithCancel(t.Context())
+	for i := range 3 * maxFetchesPerHost {
+		leaf := authority.issue(42, slow.address()+"?"+strconv.Itoa(i))
+		wg.Go(func() { checker.CheckCertificate(ctx, leaf, authority.certificate) })
+	}
+	for range maxFetchesPerHost {
+		<-arrived
+	}
+	if got := checker.CheckCertificate(t.Context(), authority.issue(42, quick.address()), authority.certificate); got.Status != domainsec.RevocationGood {
+		t.Errorf("%+v", got)
+	}
+	if n := slow.requests.Load(); n != maxFetchesPerHost {
+		t.Errorf("%d requests to the slow host, want %d", n, maxFetchesPerHost)
+	}
+	leave()
+	wg.Wait()
+	checker.Stop()
+	if n := len(checker.fetcher.hosts); n != 0 {
+		t.Errorf("%d hosts are still counted", n)
+	}
+}
 
 // TestSeveralAddresses tries the addresses of a host in turn.
 func TestSeveralAddresses(t *testing.T) {

@@ -21,11 +21,15 @@ const maxAddresses = 4
 // is resolved here, every address is looked at, and exactly the address that
 // passed is dialled, so that a second answer of the DNS changes nothing.
 type dialer struct {
-	resolver     Resolver
-	allowPrivate bool
+	resolver Resolver
+	check    func(netip.Addr) error // nil error: may be dialled
 }
 
-// dial is an http.Transport's DialContext.
+func newDialer(r Resolver, allowPrivate bool) *dialer {
+	return &dialer{resolver: r, check: func(a netip.Addr) error { return checkTarget(a, allowPrivate) }}
+}
+
+// dial connects to host:port within ctx.
 func (d *dialer) dial(ctx context.Context, network, hostPort string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(hostPort)
 	if err != nil {
@@ -75,7 +79,7 @@ func (d *dialer) resolve(ctx context.Context, host string) ([]netip.Addr, error)
 	why := fmt.Errorf("resolving %q: no address", cut(host))
 	for _, a := range found {
 		a = a.Unmap()
-		if err := checkTarget(a, d.allowPrivate); err != nil {
+		if err := d.check(a); err != nil {
 			why = err
 			continue
 		}
