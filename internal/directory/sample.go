@@ -29,8 +29,8 @@ func describe[T any](fields []field[T]) []entry {
 // cannot say what is not so.
 func Sample() []byte {
 	var b bytes.Buffer
-	b.WriteString("# Every key of the configuration file of mailpact serve. All but the names are\n")
-	b.WriteString("# optional. Durations read 90s or 1m30s, sizes 10MB, every limit also unlimited.\n")
+	b.WriteString("# Every key of the configuration file of mailpact serve. Keys with a default may be\n")
+	b.WriteString("# left out. Durations read 90s or 1m30s, sizes 10MB, every limit also unlimited.\n")
 	b.WriteString("# mailpact config check FILE shows every fault of a file at once.\n")
 	for _, e := range describe(fileObject().fields) {
 		b.WriteByte('\n')
