@@ -84,12 +84,12 @@ func (s *Sender) openWith(ctx context.Context, a *attempt, t target, use tlsUse)
 		if _, err = c.client.Hello(ctx); err == nil {
 			return c, nil
 		}
-		if !endedByPeer(err) && !refusedByHello(c, err) {
+		if !endedByPeer(err) && !c.refusedByHello(err) {
 			return nil, s.abandon(ctx, c, &failure{reply: replyOf(smtp.Reply{}, err), detail: err.Error()})
 		}
 	}
 	return nil, s.refuse(ctx, a, c, domainsec.HandshakeFailed,
-		&failure{detail: err.Error(), tls: true, presented: c.handshake.presented != nil})
+		&failure{detail: err.Error(), tls: true, presented: c.handshake.shown()})
 }
 
 // refuse ends a session for want of encryption.
@@ -107,16 +107,18 @@ func (s *Sender) ordinaryConfig(ctx context.Context, a *attempt, c *session, t t
 		MinVersion:         tls.VersionTLS12,
 		ServerName:         t.serverName(),
 		InsecureSkipVerify: true, //nolint:gosec // nothing is claimed of the server
-		ClientSessionCache: s.sessionCache(a.route.Connector),
 	}
 	if a.level == domainsec.LevelOpportunistic {
 		// RFC 7435: old encryption is better than the plain text that would follow.
 		config.MinVersion = tls.VersionTLS10
 	}
-	choose := func() *certstore.Certificate { return nil }
-	if use == tlsWithCertificate {
-		choose = func() *certstore.Certificate { return s.chooseOwn(ctx, a.fqdn).certificate }
+	if use == tlsWithoutCertificate {
+		// A session that is resumed stands for the certificate shown when it
+		// began, so this one must be new.
+		config.GetClientCertificate = c.handshake.present(func() *certstore.Certificate { return nil })
+		return config
 	}
-	config.GetClientCertificate = c.handshake.present(choose)
+	config.GetClientCertificate = c.handshake.present(func() *certstore.Certificate { return s.chooseOwn(ctx, a.fqdn).certificate })
+	config.ClientSessionCache = s.sessionCache(a.route.Connector)
 	return config
 }

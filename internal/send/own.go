@@ -87,6 +87,12 @@ type handshake struct {
 	serverTLS domainsec.TLSFacts
 }
 
+// shown reports whether the server knows our certificate: it was given it in
+// this handshake, or in that of the session which this one resumed.
+func (h *handshake) shown() bool {
+	return h.presented != nil || h.state != nil && h.state.DidResume
+}
+
 // present returns the hook of crypto/tls that answers a request for our
 // certificate. The list of acceptable CAs is a hint that is of no use with one
 // candidate, and never a reason to send none.

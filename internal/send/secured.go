@@ -61,7 +61,7 @@ func (s *Sender) openSecured(ctx context.Context, a *attempt, t target) (*sessio
 	// In TLS 1.3 our handshake ends before the server has judged our
 	// certificate; what it thinks of it shows here.
 	if _, err := c.client.Hello(ctx); err != nil {
-		if refusedByHello(c, err) {
+		if c.refusedByHello(err) {
 			return nil, s.insecure(ctx, a, c, s.prove(ctx, a, c, shortfall{handshake: err.Error(), ownRefused: true}))
 		}
 		return nil, s.abandon(ctx, c, &failure{reply: replyOf(smtp.Reply{}, err), detail: err.Error()})
@@ -144,8 +144,8 @@ func endedByPeer(err error) bool {
 // refusedByHello reports whether a failure of the second EHLO means that the
 // server refused our certificate: it ended the session, or answered for policy
 // reasons (RFC 3463, class x.7.x), after having been given it.
-func refusedByHello(c *session, err error) bool {
-	if c.handshake.presented == nil {
+func (c *session) refusedByHello(err error) bool {
+	if !c.handshake.shown() {
 		return false
 	}
 	var refused *smtp.ReplyError
