@@ -83,9 +83,10 @@ func (r *dotReader) WriteTo(w io.Writer) (int64, error) {
 	for {
 		if len(r.pending) == 0 {
 			var err error
-			if r.pending, err = r.next(); errors.Is(err, io.EOF) {
-				return written, nil
-			} else if err != nil {
+			if r.pending, err = r.next(); err != nil {
+				if r.seenEnd {
+					return written, nil
+				}
 				return written, err
 			}
 		}
@@ -121,7 +122,7 @@ func (r *dotReader) next() ([]byte, error) {
 		chunk, err := r.scan()
 		switch {
 		case r.fault != nil:
-		case errors.Is(err, io.EOF) && r.ended:
+		case r.ended:
 			r.seenEnd = true
 			return nil, io.EOF
 		case err != nil:
@@ -249,7 +250,11 @@ func (r *dotReader) peek(n int) ([]byte, error) {
 	return r.in.Peek(r.in.Buffered())
 }
 
-// unexpected is what the reader of the body sees of a broken connection.
+// unexpected is what the reader of the body sees of a broken connection. It
+// must not wrap io.EOF, which means that the body has ended properly.
 func (r *dotReader) unexpected() error {
+	if errors.Is(r.broken, io.EOF) {
+		return fmt.Errorf("reading mail data: %w", io.ErrUnexpectedEOF)
+	}
 	return fmt.Errorf("reading mail data: %w (%w)", io.ErrUnexpectedEOF, r.broken)
 }
