@@ -371,6 +371,10 @@ func TestOpenFaults(t *testing.T) {
 			if fe.File == "" || fe.Mend == "" {
 				t.Errorf("the fault names no file or mend: %+v", fe)
 			}
+			faults := Check([]directory.CertificateFile{{CertificateFile: tt.cert, KeyFile: tt.key}})
+			if len(faults) != 1 || faults[0].Path != "certificates[0]" || !strings.Contains(faults[0].String(), tt.want) {
+				t.Errorf("Check says %v", faults)
+			}
 		})
 	}
 	t.Run("all at once", func(t *testing.T) {
@@ -450,9 +454,30 @@ func TestEnsureSelfSigned(t *testing.T) {
 	if got := s.Select("mail.contoso.com", nil)[0].Leaf().NotAfter; !got.Equal(at.AddDate(1, 0, 0)) {
 		t.Errorf("the renewed certificate is not chosen; the one until %v is", got)
 	}
-	if left, err := filepath.Glob(filepath.Join(dir, ".new-*")); err != nil || len(left) > 0 {
-		t.Errorf("left behind: %v, %v", left, err)
+	if n, files := len(s.All()), glob(t, dir, "*.crt"); n != 3 || len(files) != 3 {
+		// The older two carry names that the newest has not.
+		t.Errorf("%d certificates in the store, in %d files", n, len(files))
 	}
+	at = now.AddDate(1, 0, 1)
+	if ensure(s, "mail.contoso.com") || len(s.All()) != 1 {
+		t.Errorf("%d certificates after the first two expired", len(s.All()))
+	}
+	at = now.AddDate(3, 0, 0)
+	if s = reopen(); len(s.All()) != 0 || !ensure(s, "mail.contoso.com") || len(s.All()) != 1 {
+		t.Errorf("%d certificates long after", len(s.All()))
+	}
+	if left := glob(t, dir, ".new-*"); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func glob(t *testing.T, dir, pattern string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, pattern))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
 }
 
 func TestEnsureSelfSignedFaults(t *testing.T) {

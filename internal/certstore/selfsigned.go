@@ -29,7 +29,9 @@ const clockSkew = 5 * time.Minute
 // EnsureSelfSigned sees to it that one self-signed certificate of our own
 // making carries all of names and lasts for another 30 days. It makes one of 12
 // months (ECDSA P-256, serverAuth and clientAuth) when there is none, and says
-// so. The pair is on disk before it can be selected.
+// so. The pair is on disk before it can be selected. Older ones of ours that
+// the new one makes useless are no longer in the store; their files stay, since
+// somebody may trust them by themselves. Call it again at least once a week.
 func (s *Store) EnsureSelfSigned(names []smtp.Domain) (created bool, err error) {
 	if s.keysDirectory == "" {
 		return false, errors.New("making a self-signed certificate: there is no keys directory")
@@ -41,18 +43,26 @@ func (s *Store) EnsureSelfSigned(names []smtp.Domain) (created bool, err error) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
+	var others, own []*Certificate
 	for _, c := range s.All() {
-		if s.isOwn(c) && coversAll(c, wanted) && c.Current(now) && c.TLS.Leaf.NotAfter.Sub(now) >= renewBefore {
-			return false, nil
+		if s.isOwn(c) {
+			own = append(own, c)
+		} else {
+			others = append(others, c)
 		}
 	}
-	c, err := s.makeSelfSigned(wanted, now)
-	if err != nil {
-		return false, fmt.Errorf("making a self-signed certificate: %w", err)
+	if !slices.ContainsFunc(own, func(c *Certificate) bool {
+		return coversAll(c, wanted) && c.Current(now) && c.TLS.Leaf.NotAfter.Sub(now) >= renewBefore
+	}) {
+		c, err := s.makeSelfSigned(wanted, now)
+		if err != nil {
+			return false, fmt.Errorf("making a self-signed certificate: %w", err)
+		}
+		own, created = append(own, c), true
 	}
-	all := append(slices.Clone(s.All()), c)
+	all := append(others, stillOf(own, now)...)
 	s.certificates.Store(&all)
-	return true, nil
+	return created, nil
 }
 
 // isOwn reports whether c is one that EnsureSelfSigned made.

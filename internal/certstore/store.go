@@ -61,7 +61,7 @@ func Open(o Options) (*Store, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	all = withoutTwins(append(all, own...))
+	all = withoutTwins(append(all, stillOf(own, s.now())...))
 	s.certificates.Store(&all)
 	return s, nil
 }
@@ -69,6 +69,18 @@ func Open(o Options) (*Store, error) {
 // All returns every certificate, configured ones first, in no order of
 // preference. The caller must not change the slice.
 func (s *Store) All() []*Certificate { return *s.certificates.Load() }
+
+// stillOf returns those of our self-made certificates that are of use: not
+// expired, and not covered in all their names by a newer one.
+func stillOf(own []*Certificate, now time.Time) []*Certificate {
+	return slices.DeleteFunc(slices.Clone(own), func(c *Certificate) bool {
+		return now.After(c.TLS.Leaf.NotAfter) || slices.ContainsFunc(own, func(x *Certificate) bool {
+			return x.TLS.Leaf.NotBefore.After(c.TLS.Leaf.NotBefore) && !slices.ContainsFunc(c.Names(), func(n string) bool {
+				return !slices.Contains(x.Names(), n)
+			})
+		})
+	})
+}
 
 // withoutTwins keeps the first of certificates that stand in several files.
 func withoutTwins(all []*Certificate) []*Certificate {

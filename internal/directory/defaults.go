@@ -12,7 +12,7 @@ import (
 type DefaultOptions struct {
 	// Hostname is the machine's name. What is no domain counts as unknown.
 	Hostname string
-	// DataDirectory is absolute.
+	// DataDirectory may be relative to the working directory, not empty.
 	DataDirectory string
 	// Listen is the binding of the receive connector; empty is port 25 of
 	// every address.
@@ -23,6 +23,9 @@ type DefaultOptions struct {
 // receive connector, a send connector for every domain, no accepted domain, no
 // partner. Without a usable hostname the server calls itself localhost.
 func Default(o DefaultOptions) (*Configuration, error) {
+	if o.DataDirectory != "" {
+		o.DataDirectory = fromWorkingDirectory(o.DataDirectory)
+	}
 	c := defaults(o)
 	if c.Server.FQDN == "" {
 		c.Server.FQDN = "localhost"

@@ -34,7 +34,8 @@ type LoadOptions struct {
 	Hostname string
 	// DefaultDataDirectory counts when the file has no server.dataDirectory.
 	DefaultDataDirectory string
-	// DataDirectory, when set, counts whatever the file says (--data).
+	// DataDirectory, when set, counts whatever the file says (--data). A
+	// relative one belongs to the working directory.
 	DataDirectory string
 	// Listen, when set, replaces the bindings of the only receive connector (--listen).
 	Listen string
@@ -104,7 +105,7 @@ func parse(data []byte, o LoadOptions) (*Configuration, Faults) {
 // override applies what the command line says over the file.
 func (d *decoder) override(c *Configuration, o LoadOptions) {
 	if o.DataDirectory != "" {
-		c.Server.DataDirectory = absolute(o.Base, o.DataDirectory)
+		c.Server.DataDirectory = fromWorkingDirectory(o.DataDirectory)
 	}
 	if o.Listen == "" {
 		return

@@ -200,6 +200,10 @@ func TestParseLimits(t *testing.T) {
 }
 
 func TestLoadOverrides(t *testing.T) {
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		name, text string
 		with       func(*LoadOptions)
@@ -208,6 +212,7 @@ func TestLoadOverrides(t *testing.T) {
 		fault      string
 	}{
 		{name: "data", text: "server: {dataDirectory: a}", with: func(o *LoadOptions) { o.DataDirectory = "/b" }, got: func(c *Configuration) any { return c.Server.AdminSocket }, want: "/b/admin.sock"},
+		{name: "relative data", with: func(o *LoadOptions) { o.DataDirectory = "b" }, got: func(c *Configuration) any { return c.Server.DataDirectory }, want: filepath.Join(here, "b")},
 		{name: "listen", with: func(o *LoadOptions) { o.Listen = "127.0.0.1:2525" }, got: func(c *Configuration) any { return c.ReceiveConnectors[0].Bindings }, want: []string{"127.0.0.1:2525"}},
 		{name: "listen with two connectors", text: "receiveConnectors:\n- {name: A, bindings: [\":1\"]}\n- {name: B, bindings: [\":2\"]}", with: func(o *LoadOptions) { o.Listen = ":2525" }, fault: "the file has 2"},
 		{name: "listen that is none", with: func(o *LoadOptions) { o.Listen = "2525" }, fault: "--listen"},

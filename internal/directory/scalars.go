@@ -329,6 +329,15 @@ func absolute(base, path string) string {
 	return filepath.Join(base, path)
 }
 
+// fromWorkingDirectory makes a path of the command line absolute. Where there is
+// no working directory it stays as it is, and Validate refuses it.
+func fromWorkingDirectory(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}
+
 // readResolver reads the address of a DNS server, port 53 unless written.
 func readResolver(d *decoder, v value) (netip.AddrPort, bool) {
 	return parsed("Write an address with a port, 127.0.0.1:5300 or [2001:db8::1]:53 say", func(s string) (netip.AddrPort, error) {
