@@ -58,6 +58,9 @@ func sameAuthservID(id, own string) bool {
 	if strings.EqualFold(squeezeText(id), squeezeText(own)) {
 		return true
 	}
+	if isASCII(id) && isASCII(own) {
+		return false // no other spelling of a domain is left
+	}
 	a, err := smtp.ParseDomain(strings.TrimSpace(id))
 	if err != nil {
 		return false

@@ -78,7 +78,7 @@ func addFrom(facts *domainsec.FromFacts, f Field) {
 	facts.Fields++
 	body := f.raw[f.colon+1:] // the whole element where there is no colon
 	domains, ok := strictDomains(body)
-	if f.colon < 0 || f.odd || f.malformed() {
+	if f.colon < 0 || f.malformed() {
 		ok = false
 	}
 	facts.StrictOK = facts.StrictOK && ok

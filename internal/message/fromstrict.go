@@ -2,6 +2,7 @@ package message
 
 import (
 	"bytes"
+	"unicode"
 	"unicode/utf8"
 
 	"mailpact/internal/smtp"
@@ -28,10 +29,15 @@ func strictDomains(body []byte) (domains []smtp.Domain, ok bool) {
 }
 
 // cleanFolding reports whether a body has no control characters but tabs and
-// CRLFs that fold, no line of white space only, and is UTF-8 (RFC 6532).
+// CRLFs that fold, no line of white space only, and beyond ASCII only
+// characters that can be seen, in UTF-8 (RFC 6532).
 func cleanFolding(body []byte) bool {
-	if !utf8.Valid(body) {
-		return false
+	for rest := body; len(rest) > 0; {
+		r, n := utf8.DecodeRune(rest)
+		if r >= utf8.RuneSelf && (n == 1 || !unicode.IsGraphic(r)) {
+			return false
+		}
+		rest = rest[n:]
 	}
 	for i, c := range body {
 		switch {

@@ -26,7 +26,6 @@ type Header struct {
 	separator []byte // the empty line; nil when the message ended before one
 	rest      []byte // octets of the body that were read along
 	readErr   error  // what ended reading, to be replayed after rest; nil: nothing did
-	odd       bool   // some parser could see more line ends than there are
 	removed   bool
 }
 
@@ -34,8 +33,8 @@ type Header struct {
 // lines. It need not be well-formed.
 type Field struct {
 	raw   []byte
-	colon int // in raw; -1: none
-	odd   bool
+	colon int  // in raw; -1: none
+	odd   bool // some parser could see more line ends in it than there are
 }
 
 // Raw returns the octets of the field, its last line end included. They belong
@@ -164,7 +163,7 @@ func (h *Header) finish(starts []int, end, body, crlf int) {
 		h.separator = h.buf[end:body:body]
 	}
 	h.rest = h.buf[body:]
-	h.odd = bytes.Count(section, []byte{'\r'}) != crlf || hasOddSeparator(section)
+	odd := bytes.Count(section, []byte{'\r'}) != crlf || hasOddSeparator(section)
 	if cap(h.fields) < len(starts) {
 		h.fields = make([]Field, 0, len(starts))
 	}
@@ -174,7 +173,7 @@ func (h *Header) finish(starts []int, end, body, crlf int) {
 			e = starts[i+1]
 		}
 		raw := section[s:e:e]
-		h.fields = append(h.fields, Field{raw: raw, colon: bytes.IndexByte(raw, ':'), odd: h.odd})
+		h.fields = append(h.fields, Field{raw: raw, colon: bytes.IndexByte(raw, ':'), odd: odd && hidesLineEnd(raw)})
 	}
 }
 

@@ -49,6 +49,11 @@ func hasOddSeparator(section []byte) bool {
 	return bytes.IndexByte(section, 0x85) >= 0 || bytes.Contains(section, []byte("\xe2\x80"))
 }
 
+// hidesLineEnd reports whether raw has a separator other than LF and CRLF.
+func hidesLineEnd(raw []byte) bool {
+	return hasOddSeparator(raw) || bytes.Count(raw, []byte{'\r'}) != bytes.Count(raw, []byte("\r\n"))
+}
+
 // malformed reports whether the element's first line is not "name: ..." with a
 // name by RFC 5322, white space before the colon allowed. What follows in such
 // an element may be anything to anyone.

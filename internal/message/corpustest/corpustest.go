@@ -59,7 +59,7 @@ func Load(t testing.TB) []Message {
 		t.Fatalf("loading corpus: %v", err)
 	}
 	var messages []Message
-	for i, line := range strings.Split(strings.TrimSpace(string(list)), "\n") {
+	for i, line := range strings.Split(strings.TrimRight(string(list), "\r\n"), "\n") {
 		if i == 0 {
 			continue // names of the columns
 		}
