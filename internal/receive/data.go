@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 
 	"mailpact/internal/domainsec"
 	"mailpact/internal/message"
@@ -121,7 +122,7 @@ func (x *session) received(m *queue.Message) []byte {
 		By:        string(x.rc.FQDN),
 		TLS:       x.tls,
 		SessionID: x.id,
-		MessageID: fmt.Sprint(x.transactions),
+		MessageID: strconv.Itoa(x.transactions),
 		Date:      m.Received,
 	}
 	if x.peerFacts != nil {

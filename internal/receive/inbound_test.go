@@ -245,8 +245,14 @@ func TestRequireTLS(t *testing.T) {
 	p := w.dial()
 	p.hello()
 	p.want("MAIL FROM:<carol@stranger.example>", "451 4.7.3 STARTTLS is required to send mail [id]")
+	p.want("MAIL FROM:<>", "451 4.7.3 STARTTLS is required to send mail [id]")
+	p.want("MAIL FROM:<t@trial.example>", "451 4.7.3 STARTTLS is required to send mail [id]")
+	p.want("MAIL FROM:<alice@woodgrovebank.com>", "451 4.7.3 STARTTLS required to send mail from this domain [id]")
 	p.startTLS(nil)
 	p.want("MAIL FROM:<carol@stranger.example>", "250 2.1.0 carol@stranger.example Sender OK")
+	if _, _, refused, would := w.recorder.counts(); refused != "Inet NoTLS,Inet NoTLS,Inet NoTLS,Inet NoTLS" || would != "" {
+		t.Errorf("counted refusals %q and would-refusals %q", refused, would)
+	}
 }
 
 func TestRequireEHLODomain(t *testing.T) {

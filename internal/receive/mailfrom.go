@@ -27,14 +27,22 @@ func (x *session) Mail(_ context.Context, from smtp.ReversePath, p smtp.MailPara
 }
 
 func (x *session) beginTransaction(from smtp.ReversePath, p smtp.MailParameters) error {
-	if x.rc.RequireTLS && x.tls == nil {
+	x.tx = transaction{view: x.server.currentView(), from: from, body: p.Body}
+	if x.rc.RequireTLS && x.tls == nil && !x.enforced(from.Mailbox.Domain) {
+		x.server.o.Recorder.Refused(domainsec.NoTLS, x.connector.name)
 		return refusal(kindSTARTTLSRequired, x.id)
 	}
-	x.tx = transaction{view: x.server.currentView(), from: from, body: p.Body}
 	if from.Null() {
 		return x.judgeNullSender()
 	}
 	return x.judgeSender(from.Mailbox.Domain)
+}
+
+// enforced reports whether the inbound table answers for d whatever else the
+// connector asks of its clients.
+func (x *session) enforced(d smtp.Domain) bool {
+	p := x.tx.view.sendsFor(d)
+	return p != nil && x.rc.DomainSecureEnabled && p.Mode != directory.ModeTest
 }
 
 // judgeSender applies the inbound table to the sender's domain.

@@ -1,0 +1,99 @@
+package receive
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"strings"
+	"testing"
+
+	"mailpact/internal/directory"
+	"mailpact/internal/queue"
+	"mailpact/internal/smtp"
+)
+
+// sinkQueue takes everything and keeps nothing.
+type sinkQueue struct{ content sinkContent }
+
+func (q *sinkQueue) NewContent(context.Context) (queue.Content, error) {
+	q.content.n = 0
+	return &q.content, nil
+}
+func (q *sinkQueue) Accept(context.Context, *queue.Message, queue.Content) error { return nil }
+
+type sinkContent struct{ n int64 }
+
+func (c *sinkContent) Write(p []byte) (int, error) { c.n += int64(len(p)); return len(p), nil }
+func (c *sinkContent) Discard()                    {}
+func (c *sinkContent) Size() int64                 { return c.n }
+
+// bodyReader is a message of 10 KB that comes in the loop's portions.
+type bodyReader struct{ bytes.Reader }
+
+func (r *bodyReader) Read(p []byte) (int, error) { return r.Reader.Read(p[:min(len(p), 4096)]) }
+
+// ordinary returns a function that carries one ordinary 10 KB message through
+// a session, as the loop would.
+func ordinary(t testing.TB) func() {
+	w := newWorld(t, func(c *directory.Configuration, o *Options) {
+		c.ReceiveConnectors[0].ProtocolLoggingLevel = directory.LoggingNone
+		o.Queue = &sinkQueue{}
+		o.Recorder = &Records{}
+	})
+	a, b := net.Pipe()
+	t.Cleanup(func() { _, _ = a.Close(), b.Close() })
+	x := w.server.newSession(w.server.connectors[0], a)
+	x.rc.MaxHeaderSize = 64 << 10
+	ctx := context.Background()
+	if _, err := x.Hello(ctx, smtp.Hello{Name: "client.example", Extended: true}); err != nil {
+		t.Fatal(err)
+	}
+	from := smtp.ReversePath{Mailbox: smtp.Mailbox{LocalPart: "carol", Domain: "stranger.example"}}
+	to := smtp.ForwardPath{Mailbox: smtp.Mailbox{LocalPart: "bob", Domain: "contoso.com"}}
+	content := []byte(letter("carol@stranger.example") + "\r\n" + strings.Repeat(strings.Repeat("x", 78)+"\r\n", 128))
+	body := &bodyReader{}
+	return func() {
+		body.Reset(content)
+		if _, err := x.Mail(ctx, from, smtp.MailParameters{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := x.Recipient(ctx, to, smtp.RecipientParameters{}); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := x.Data(ctx, body); err != nil || r.Code != 250 {
+			t.Fatal(r, err)
+		}
+		x.Reset()
+	}
+}
+
+func BenchmarkOrdinaryMessage(b *testing.B) {
+	one := ordinary(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		one()
+	}
+}
+
+func BenchmarkHello(b *testing.B) {
+	w := newWorld(b)
+	a, c := net.Pipe()
+	b.Cleanup(func() { _, _ = a.Close(), c.Close() })
+	x := w.server.newSession(w.server.connectors[0], a)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := x.Hello(context.Background(), smtp.Hello{Name: "client.example", Extended: true}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// TestOrdinaryMessageAllocates holds the hot path to what it needs: header
+// buffer and fields, trace field, envelope and reply.
+func TestOrdinaryMessageAllocates(t *testing.T) {
+	one := ordinary(t)
+	one()
+	if n := testing.AllocsPerRun(100, one); n > 40 {
+		t.Errorf("%.0f allocations for an ordinary message", n)
+	}
+}
