@@ -53,6 +53,9 @@ type peer struct {
 	sessions int
 	verbs    []string // of all sessions
 	conns    map[net.Conn]bool
+	from     []string // the clients' addresses
+
+	quit chan struct{} // one for each QUIT
 }
 
 func newPeer(t *testing.T, m manner) *peer {
@@ -61,7 +64,7 @@ func newPeer(t *testing.T, m manner) *peer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &peer{t: t, listener: l, manner: m, conns: make(map[net.Conn]bool)}
+	p := &peer{t: t, listener: l, manner: m, conns: make(map[net.Conn]bool), quit: make(chan struct{}, 100)}
 	p.wg.Go(p.accept)
 	t.Cleanup(func() {
 		_ = l.Close()
@@ -103,6 +106,12 @@ func (p *peer) said() string {
 	return strings.Join(p.verbs, " ")
 }
 
+func (p *peer) clients() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]string(nil), p.from...)
+}
+
 // dropIdle closes every connection, as a server does that is tired of waiting.
 func (p *peer) dropIdle() {
 	p.mu.Lock()
@@ -122,6 +131,7 @@ func (p *peer) accept() {
 		p.sessions++
 		s := &peerSession{p: p, m: p.manner, conn: c, number: p.sessions}
 		p.conns[c] = true
+		p.from = append(p.from, c.RemoteAddr().(*net.TCPAddr).IP.String())
 		p.mu.Unlock()
 		p.wg.Go(func() {
 			defer func() {
@@ -215,6 +225,7 @@ func (s *peerSession) command(verb, line string) bool {
 	case "DATA":
 		return s.data()
 	case "QUIT":
+		s.p.quit <- struct{}{}
 		s.say("221 2.0.0 Bye")
 		return false
 	default:
