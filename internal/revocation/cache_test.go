@@ -221,6 +221,9 @@ func TestNeverOlder(t *testing.T) {
 		{"same number, later", []func(*x509.RevocationList){numbered(5, hour(1))}, false, ""},
 		{"lower number, later", []func(*x509.RevocationList){numbered(4, hour(1))}, true, "number 4, lower than the one held, 5"},
 		{"higher number, earlier", []func(*x509.RevocationList){numbered(6, hour(-1))}, true, "older than the one held"},
+		{"not yet valid", []func(*x509.RevocationList){numbered(6, hour(5))}, true, "not valid before"},
+		{"expired", []func(*x509.RevocationList){numbered(6, start), func(l *x509.RevocationList) { l.NextUpdate = hour(3) }}, true, "expired"},
+		{"of another distribution point", []func(*x509.RevocationList){numbered(6, hour(1)), scoped(scopeValue{Point: uri("http://crl.example/2.crl")})}, true, "another distribution point"},
 		{"lower number, another scope, later", []func(*x509.RevocationList){numbered(4, hour(1)), scoped(scopeValue{OnlyUser: true})}, false, ""},
 		{"higher number, another scope, earlier", []func(*x509.RevocationList){numbered(6, hour(-1)), scoped(scopeValue{OnlyUser: true})}, true, "older than the one held"},
 	}
@@ -266,6 +269,47 @@ func TestFloorWhenExpired(t *testing.T) {
 	p.clock.add(time.Minute)
 	p.server.put(p.crl(numbered(6, start.Add(24*time.Hour))))
 	p.check(good)
+}
+
+// promptly fails the test when f waits for something that does not come.
+func promptly(t *testing.T, f func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("it waited for a server that does not answer")
+	}
+}
+
+// TestNobodyWaits for a server that hangs while there is a list that can answer:
+// not when a refresh is due, not after a restart, and not after a failure.
+func TestNobodyWaits(t *testing.T) {
+	var directory string
+	patient := func(o *Options) { o.Settings.PerURL, o.Settings.PerChain = time.Hour, time.Hour }
+	p := newParty(t, func(o *Options) { directory = o.Directory }, patient)
+	hang := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	p.check(good)
+	p.clock.add(maxAge - time.Second)
+	p.server.handle(hang)
+	promptly(t, func() { p.check(good) })
+	p.checker.Stop()
+
+	p.checker = open(t, p.clock, func(o *Options) { o.Directory = directory }, patient)
+	promptly(t, func() { p.check(good) })
+	p.checker.Stop()
+
+	p.checker = open(t, p.clock, func(o *Options) { o.Directory = directory }, patient)
+	p.clock.add(time.Second)
+	p.server.handle(http.NotFound)
+	p.check(good) // too old not to ask: this one waits, and is told no
+	p.clock.add(retryHolding)
+	p.server.handle(hang)
+	promptly(t, func() { p.check(good) })
 }
 
 func TestSurvivesRestart(t *testing.T) {

@@ -338,6 +338,32 @@ func TestStrangersCannotBlock(t *testing.T) {
 	}
 }
 
+// TestSignerOfEachPath: a list verified by way of one certificate of an
+// authority does not serve for another that may not sign CRLs.
+func TestSignerOfEachPath(t *testing.T) {
+	authority := newCA(t, "Contoso Root")
+	server := newServer(t, authority.crl())
+	leaf := authority.issue(42, server.address())
+	may := *authority.certificate
+	mayNot := *authority.certificate
+	mayNot.KeyUsage = x509.KeyUsageCertSign
+	checker := open(t, newClock())
+	if got := checker.CheckCertificate(t.Context(), leaf, &may); got.Status != domainsec.RevocationGood {
+		t.Errorf("with cRLSign: %+v", got)
+	}
+	if got := checker.CheckCertificate(t.Context(), leaf, &mayNot); got.Status != domainsec.RevocationUnknown {
+		t.Errorf("without: %+v", got)
+	}
+	parsed := must(parseList(authority.crl()))
+	if err := parsed.verify(&mayNot); err == nil || !strings.Contains(err.Error(), "cRLSign") {
+		t.Errorf("verifying: %v", err)
+	}
+	parsed.frame.SignatureAlgorithm = x509.ECDSAWithSHA1
+	if err := parsed.verify(&may); err == nil || !strings.Contains(err.Error(), "too weak") {
+		t.Errorf("verifying SHA-1: %v", err)
+	}
+}
+
 func TestSingleFlight(t *testing.T) {
 	authority := newCA(t, "Contoso Root")
 	server := newServer(t, nil)

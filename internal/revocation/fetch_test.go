@@ -217,6 +217,9 @@ func TestPrivateTargets(t *testing.T) {
 	if err != nil || len(found) != 1 || found[0].String() != "93.184.216.34" {
 		t.Errorf("resolved to %v, %v", found, err)
 	}
+	if found, err := d.resolve(t.Context(), "::ffff:100.64.0.1"); err == nil {
+		t.Errorf("a mapped address resolved to %v", found)
+	}
 	if _, err := d.resolve(t.Context(), "none.example"); err == nil {
 		t.Error("an unknown host resolved")
 	}
