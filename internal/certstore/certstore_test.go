@@ -604,8 +604,13 @@ func TestOpenNotesReadableKey(t *testing.T) {
 // TestKeyIsNeverPrinted prints a certificate in every way and looks for its key.
 func TestKeyIsNeverPrinted(t *testing.T) {
 	c := leaf{label: "a", names: []string{"mail.contoso.com"}, to: 90}.make(t, newCA(t, "Root", nil))
-	d := c.TLS.PrivateKey.(*ecdsa.PrivateKey).D
-	secrets := []string{d.String(), fmt.Sprintf("%x", d), fmt.Sprintf("%X", d), fmt.Sprint(d.Bytes())}
+	raw, err := c.TLS.PrivateKey.(*ecdsa.PrivateKey).Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := new(big.Int).SetBytes(raw)
+	list := strings.Trim(fmt.Sprint(raw), "[]")
+	secrets := []string{d.String(), fmt.Sprintf("%x", d), fmt.Sprintf("%X", d), list}
 	var printed bytes.Buffer
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d", "%x", "%q"} {
 		fmt.Fprintf(&printed, verb, c)
@@ -637,7 +642,8 @@ func TestHandshake(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.EnsureSelfSigned([]smtp.Domain{"mail.contoso.com"}); err != nil {
+	long := smtp.Domain(strings.Repeat("a", 60) + "." + strings.Repeat("b", 60) + ".example")
+	if _, err := s.EnsureSelfSigned([]smtp.Domain{long, "mail.contoso.com"}); err != nil {
 		t.Fatal(err)
 	}
 	own := s.Select("mail.contoso.com", nil)[0]

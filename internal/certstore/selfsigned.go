@@ -147,7 +147,7 @@ func selfSignedDER(names []smtp.Domain, now time.Time, key *ecdsa.PrivateKey) ([
 	if len(names[0]) <= 64 {
 		t.Subject = pkix.Name{CommonName: string(names[0])}
 	} else {
-		t.Subject = pkix.Name{Organization: []string{"Mailpact"}}
+		t.Subject = pkix.Name{CommonName: "Mailpact self-signed certificate"}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, t, t, key.Public(), key)
 	if err != nil {

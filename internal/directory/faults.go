@@ -16,7 +16,8 @@ type Fault struct {
 	Mend    string `json:"mend,omitempty"`   // what to write or run, without a final full stop
 }
 
-// String returns the fault on one line: "FILE:LINE:COLUMN: PATH: PROBLEM. MEND."
+// String returns the fault on one line, "FILE:LINE:COLUMN: PATH: PROBLEM. MEND.",
+// without the parts that are empty.
 func (f Fault) String() string {
 	var b strings.Builder
 	if f.File != "" {

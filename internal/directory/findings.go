@@ -170,7 +170,7 @@ func (fs *findings) receiveConnectors(c *Configuration) {
 			fs.warn(object, "senders without TLS are refused, on a connector for everybody (RFC 3207, section 4, forbids that for a public server)", "Write requireTLS: false; partners are held to TLS by their entry in partners")
 		}
 		if r.BareLineFeeds == smtp.BareLinesNormalize && r.Grants(GroupAnonymousUsers) {
-			fs.warn(object, "bare line ends from everybody are normalized, which lets a sender smuggle messages past other servers", "Write bareLineFeeds: reject")
+			fs.warn(object, "bare line ends from everybody are normalised, which lets a sender smuggle messages past other servers", "Write bareLineFeeds: reject")
 		}
 		if r.ExternallySecured() {
 			fs.externallySecured(object, r)

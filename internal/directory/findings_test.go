@@ -38,7 +38,7 @@ func TestFindings(t *testing.T) {
 			c.ReceiveConnectors[0].PermissionGroups = []PermissionGroup{GroupAnonymousUsers}
 		}, []row{{LevelError, "receiveConnectors[Inet]"}}},
 		{"TLS from everybody", func(c *Configuration) { c.ReceiveConnectors[0].RequireTLS = true }, []row{{LevelWarning, "receiveConnectors[Inet]"}}},
-		{"normalizing for everybody", func(c *Configuration) { c.ReceiveConnectors[0].BareLineFeeds = 1 }, []row{{LevelWarning, "receiveConnectors[Inet]"}}},
+		{"normalising for everybody", func(c *Configuration) { c.ReceiveConnectors[0].BareLineFeeds = 1 }, []row{{LevelWarning, "receiveConnectors[Inet]"}}},
 		{"inner connector on the network", func(c *Configuration) {
 			inner := defaultReceiveConnector()
 			inner.Name, inner.Bindings = "Inner", []string{"10.0.0.1:26"}
