@@ -120,7 +120,7 @@ func combinePaths(peer *PeerFacts, q question) judgement {
 	case waiting != nil:
 		return judgement{reasons: []Reason{RevocationOffline}, detail: detailOf(waiting.RevocationDetail, "the revocation status of the chain is unknown")}
 	case furthest != nil:
-		return judgement{reasons: faults, detail: detailOf(furthest.Detail, peer.NoPath)}
+		return judgement{reasons: faults, detail: detailOf(furthest.Detail, detailOf(peer.NoPath, "the chain is not good: "+words(faults)))}
 	default:
 		return judgement{reasons: []Reason{UntrustedRoot}, detail: detailOf(peer.NoPath, "no path to a trust anchor")}
 	}
@@ -157,4 +157,12 @@ func listNames(names []string) string {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown)
 	}
 	return strings.Join(names, ", ")
+}
+
+func words(reasons []Reason) string {
+	w := make([]string, len(reasons))
+	for i, r := range reasons {
+		w[i] = r.String()
+	}
+	return strings.Join(w, ", ")
 }
