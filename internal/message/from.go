@@ -65,21 +65,29 @@ func colonOf(raw []byte) int {
 // isFrom reports whether some parser could take f for a From field; the
 // envelope line of mbox files, "From x@example date", is one too.
 func isFrom(f Field) bool {
+	if f.Is("from") {
+		return true
+	}
 	region := f.raw
 	if f.colon >= 0 {
 		region = f.raw[:f.colon]
 	}
 	var b [maxSqueezed]byte
-	return string(squeeze(&b, region)) == "from" || string(squeeze(&b, firstToken(region))) == "from"
+	return string(squeeze(&b, firstToken(region))) == "from"
 }
 
 // addFrom adds what one From field names.
 func addFrom(facts *domainsec.FromFacts, f Field) {
 	facts.Fields++
-	body := f.raw[f.colon+1:] // the whole element where there is no colon
-	domains, ok := strictDomains(body)
-	if f.colon < 0 || f.malformed() {
-		ok = false
+	body := f.Body()
+	proper := f.Is("from") && !f.malformed()
+	if !f.Is("from") {
+		body = f.raw // there is no telling where a value begins
+	}
+	var domains []smtp.Domain
+	ok := false
+	if proper {
+		domains, ok = strictDomains(body)
 	}
 	facts.StrictOK = facts.StrictOK && ok
 	for _, d := range domains {

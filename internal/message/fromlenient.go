@@ -10,16 +10,19 @@ import (
 	"mailpact/internal/smtp"
 )
 
-// maxDomainSeen is longer than any domain; more is not looked at behind an "@".
-const maxDomainSeen = 512
+// maxDomainSeen is longer than any domain with what may hide in it.
+const maxDomainSeen = 1024
 
 // lenientDomains calls add for every domain that could be seen behind an "@"
 // in the body of a From field. Domains may repeat.
 func lenientDomains(body string, add func(smtp.Domain)) {
 	seen := map[string]bool{}
 	for _, v := range fieldViews(body) {
-		for i := strings.IndexByte(v, '@'); i >= 0; {
-			scanDomain(v, i, func(s string) {
+		before, rest, found := strings.Cut(v, "@")
+		for found {
+			touching := before != "" && before[len(before)-1] > ' '
+			before, rest, found = strings.Cut(rest, "@")
+			scanDomain(before, touching, func(s string) {
 				if seen[s] {
 					return
 				}
@@ -28,34 +31,25 @@ func lenientDomains(body string, add func(smtp.Domain)) {
 					add(d)
 				}
 			})
-			next := strings.IndexByte(v[i+1:], '@')
-			if next < 0 {
-				break
-			}
-			i += 1 + next
 		}
 	}
 }
 
-// scanDomain calls yield for what could be the domain after the "@" at v[at]:
-// what follows directly, what follows behind anything that is not part of a
-// domain, and what an obsolete domain with white space and comments around its
-// dots gives (RFC 5322, section 4.4).
-func scanDomain(v string, at int, yield func(string)) {
-	after := v[at+1:]
-	if len(after) > maxDomainSeen {
-		after = after[:maxDomainSeen]
-	}
-	// A name without a dot counts only where it touches the "@" as an address
-	// does: "Sales @ Bank" is not one.
-	touching := at > 0 && v[at-1] > ' '
-	if n := domainRun(after); n > 0 {
+// scanDomain calls yield for what could be the domain at the start of after,
+// which is the text from one "@" to the next: what follows directly, what
+// follows behind anything that is not part of a domain, and what white space
+// around dots leaves (RFC 5322, section 4.4; comments have been dropped in one
+// of the views). touching says that something that is not white space stands
+// before the "@": "Sales @ Bank" is no address.
+func scanDomain(after string, touching bool, yield func(string)) {
+	n := domainRun(after)
+	if n > 0 {
 		yieldDomain(after[:n], touching, yield)
 	} else if skip := strings.IndexFunc(after, isDomainRune); skip >= 0 {
 		behind := after[skip:]
 		yieldDomain(behind[:domainRun(behind)], false, yield)
 	}
-	if d := obsDomain(after); d != "" {
+	if d := obsDomain(after); len(d) > n {
 		yieldDomain(d, false, yield)
 	}
 }
@@ -65,7 +59,7 @@ func scanDomain(v string, at int, yield func(string)) {
 func yieldDomain(s string, single bool, yield func(string)) {
 	give := func(s string) {
 		s = strings.Trim(s, ".-_")
-		if s != "" && (single || strings.Contains(s, ".") || strings.ContainsAny(s, "\u3002\uff0e\uff61")) {
+		if s != "" && len(s) <= maxDomainSeen && (single || strings.Contains(s, ".") || strings.ContainsAny(s, "\u3002\uff0e\uff61")) {
 			yield(s)
 		}
 	}
@@ -84,30 +78,30 @@ func yieldDomain(s string, single bool, yield func(string)) {
 	}
 }
 
-// obsDomain joins atoms and dots at the start of s over white space and
-// comments: "listed . (x) example" is "listed.example".
+// obsDomain joins atoms and dots at the start of s over white space:
+// "listed . example" is "listed.example".
 func obsDomain(s string) string {
 	var b strings.Builder
 	for {
-		rest, ok := skipCFWS(s)
-		if !ok {
-			return b.String()
-		}
-		n := 0
-		for n < len(rest) && rest[n] != '.' {
-			r, size := utf8.DecodeRuneInString(rest[n:])
-			if !isDomainRune(r) {
-				break
-			}
-			n += size
-		}
-		b.WriteString(rest[:n])
-		if rest, ok = skipCFWS(rest[n:]); !ok || rest == "" || rest[0] != '.' {
+		s = strings.TrimLeft(s, " \t")
+		n := labelRun(s)
+		b.WriteString(s[:n])
+		s = strings.TrimLeft(s[n:], " \t")
+		if s == "" || s[0] != '.' {
 			return b.String()
 		}
 		b.WriteByte('.')
-		s = rest[1:]
+		s = s[1:]
 	}
+}
+
+// labelRun is domainRun without dots.
+func labelRun(s string) int {
+	n := domainRun(s)
+	if i := strings.IndexByte(s[:n], '.'); i >= 0 {
+		return i
+	}
+	return n
 }
 
 // domainRun returns how many octets of s, from its start, can be in a domain.
@@ -180,6 +174,9 @@ func fieldViews(body string) []string {
 		views = addText(views, strings.Map(dropQuoting, commentsDropped(s, true)))
 		views = addText(views, angles(s))
 		views = addText(views, angles(bare))
+		if strings.Count(s, "(") != strings.Count(s, ")") {
+			views = addText(views, strings.Map(dropParentheses, bare))
+		}
 	}
 	return views
 }
@@ -207,6 +204,13 @@ func dropQuoting(r rune) rune {
 		return -1
 	}
 	return dropInvisible(r)
+}
+
+func dropParentheses(r rune) rune {
+	if r == '(' || r == ')' {
+		return -1
+	}
+	return r
 }
 
 // foldsDeleted removes line ends together with the white space after them.
