@@ -609,7 +609,7 @@ func TestKeyIsNeverPrinted(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := new(big.Int).SetBytes(raw)
-	list := strings.Trim(fmt.Sprint(raw), "[]")
+	list := strings.Trim(fmt.Sprintf("%d", raw), "[]")
 	secrets := []string{d.String(), fmt.Sprintf("%x", d), fmt.Sprintf("%X", d), list}
 	var printed bytes.Buffer
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d", "%x", "%q"} {
