@@ -67,7 +67,8 @@ func ServeSession(ctx context.Context, conn net.Conn, s Session, o ServerOptions
 	sessionCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	l.guard(func() { l.serve(sessionCtx) })
-	l.guard(l.close)
+	l.guard(l.endTransaction)
+	l.guard(func() { s.Close(l.cause) })
 	if l.lingering {
 		l.linger()
 	}
@@ -138,6 +139,8 @@ type transaction struct {
 
 // serve runs the session from the greeting on.
 func (l *loop) serve(ctx context.Context) {
+	// A failed flush at the end changes nothing: the connection is closed next.
+	defer func() { _ = l.out.Flush() }()
 	greeting := l.session.Greeting(ctx)
 	if greeting.IsZero() {
 		greeting = replyGreeting
@@ -305,21 +308,15 @@ func (l *loop) guard(f func()) {
 		if v == nil {
 			return
 		}
-		l.report(&PanicError{Value: v, Stack: debug.Stack()})
+		if !l.ended {
+			l.send(appendReply(l.out.AvailableBuffer(), &replyInternal))
+			// The session is over either way.
+			_ = l.out.Flush()
+		}
 		l.ended, l.cause, l.lingering = true, EndInternal, true
-		l.send(appendReply(l.out.AvailableBuffer(), &replyInternal))
-		// The session is over either way.
-		_ = l.out.Flush()
+		l.report(&PanicError{Value: v, Stack: debug.Stack()})
 	}()
 	f()
-}
-
-// close sends what is waiting and tells the Session that it is over.
-func (l *loop) close() {
-	// A failed flush changes nothing: the connection is closed next.
-	_ = l.out.Flush()
-	l.endTransaction()
-	l.session.Close(l.cause)
 }
 
 // endTransaction forgets the transaction and tells the Session if one was open.
