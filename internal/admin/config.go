@@ -1,0 +1,52 @@
+package admin
+
+import (
+	"os"
+
+	"mailpact/internal/directory"
+	"mailpact/internal/domainsec"
+)
+
+// ConfigCheckRequest names a configuration file.
+type ConfigCheckRequest struct {
+	File string `json:"file"`
+}
+
+// ConfigCheckResponse is what a check has found.
+type ConfigCheckResponse struct {
+	Valid    bool              `json:"valid"`
+	Faults   []directory.Fault `json:"faults"`
+	Findings []Finding         `json:"findings"`
+}
+
+// CheckConfiguration checks a configuration file as a server would read it. It
+// needs no running server. The error is about the file's being read at all.
+func CheckConfiguration(r ConfigCheckRequest) (ConfigCheckResponse, error) {
+	response := ConfigCheckResponse{Faults: []directory.Fault{}, Findings: []Finding{}}
+	f, err := os.Open(r.File)
+	if err != nil {
+		return response, err
+	}
+	f.Close()
+	hostname, err := os.Hostname()
+	if err != nil {
+		hostname = "" // then the file must name the server, and the check says so
+	}
+	cfg, faults := directory.Load(r.File, directory.LoadOptions{
+		Hostname: hostname, DefaultDataDirectory: directory.DefaultDataDirectory(os.Geteuid(), os.Getenv),
+	})
+	response.Faults = append(response.Faults, faults...)
+	response.Valid = len(faults) == 0
+	if response.Valid {
+		response.Findings = append(response.Findings, ConfigurationFindings(cfg)...)
+	}
+	return response, nil
+}
+
+// ConfigurationFindings returns what is unwise in a valid configuration.
+func ConfigurationFindings(cfg *directory.Configuration) []Finding {
+	return append(cfg.Findings(), domainsec.Findings(cfg)...)
+}
+
+// SampleConfiguration returns a commented file to start from.
+func SampleConfiguration() []byte { return directory.Sample() }

@@ -1,0 +1,97 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// Role is a set of operations that a caller may use.
+type Role string
+
+// The roles. An administrator may everything.
+const (
+	RoleAdministrator Role = "administrator"
+	RoleViewer        Role = "viewer"
+)
+
+// maxRequestBytes bounds a request body.
+const maxRequestBytes = 1 << 20
+
+// Operation is one entry of the list.
+type Operation struct {
+	Name    string // noun.verb, for example "queue.list"
+	Summary string // one sentence for help and API description
+	Role    Role   // the least role that may call it
+	Changes bool   // whether it changes anything
+
+	call func(ctx context.Context, s *Service, body []byte) (any, error)
+}
+
+// define makes an Operation of a typed function.
+func define[Request, Response any](op Operation, fn func(*Service, context.Context, Request) (Response, error)) Operation {
+	op.call = func(ctx context.Context, s *Service, body []byte) (any, error) {
+		var request Request
+		if err := decodeStrict(body, &request); err != nil {
+			return nil, &Error{Kind: KindInvalid, Object: op.Name, Detail: "the request is not valid: " + err.Error()}
+		}
+		return fn(s, ctx, request)
+	}
+	return op
+}
+
+// decodeStrict reads one JSON value and refuses unknown fields and trailing text.
+// An empty body is the zero request.
+func decodeStrict(body []byte, into any) error {
+	if len(bytes.TrimSpace(body)) == 0 {
+		return nil
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("text after the JSON value")
+	}
+	return nil
+}
+
+// Operations returns the list, sorted by name. It is made anew for each caller.
+func Operations() []Operation {
+	viewer := func(name, summary string) Operation {
+		return Operation{Name: name, Summary: summary, Role: RoleViewer}
+	}
+	change := func(name, summary string) Operation {
+		return Operation{Name: name, Summary: summary, Role: RoleAdministrator, Changes: true}
+	}
+	return []Operation{
+		define(viewer("certificate.list", "List the server's own certificates."), (*Service).CertificateList),
+		define(viewer("counters.show", "Show the Domain Security counters and refusals by reason."), (*Service).CountersShow),
+		define(viewer("crl.list", "List the cached CRLs with their freshness."), (*Service).CRLList),
+		define(viewer("message.list", "List queued messages."), (*Service).MessageList),
+		define(viewer("message.show", "Show one queued message."), (*Service).MessageShow),
+		define(viewer("queue.list", "List the queues."), (*Service).QueueList),
+		define(change("queue.retry", "Make a queue's messages due now."), (*Service).QueueRetry),
+		define(viewer("queue.show", "Show one queue."), (*Service).QueueShow),
+		define(viewer("status.show", "Show the server's state: version, listeners, findings, health."), (*Service).StatusShow),
+	}
+}
+
+// Call runs the operation called name with a JSON request. Unknown names are
+// errors of KindNotFound; a role that does not suffice is KindNotPermitted.
+func (s *Service) Call(ctx context.Context, role Role, name string, body []byte) (any, error) {
+	for _, op := range s.operations {
+		if op.Name != name {
+			continue
+		}
+		if op.Role == RoleAdministrator && role != RoleAdministrator {
+			return nil, &Error{Kind: KindNotPermitted, Object: name, Detail: fmt.Sprintf("needs the role %s", op.Role)}
+		}
+		return op.call(ctx, s, body)
+	}
+	return nil, NotFound("operation "+name, "")
+}

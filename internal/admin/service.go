@@ -1,0 +1,58 @@
+package admin
+
+import (
+	"log/slog"
+	"time"
+
+	"mailpact/internal/certstore"
+	"mailpact/internal/counters"
+	"mailpact/internal/directory"
+	"mailpact/internal/queue"
+	"mailpact/internal/revocation"
+)
+
+// Options are the rooms that operations work on. All must be set but Logger.
+type Options struct {
+	Directory    *directory.Directory
+	Queue        *queue.Queue
+	Counters     *counters.Set
+	Certificates *certstore.Store
+	CRLs         *revocation.Checker
+	Listeners    func() []Listener
+	// Findings returns what an administrator should know now.
+	Findings func() []Finding
+	// Logger is told of internal errors; nil: nobody is.
+	Logger  *slog.Logger
+	Started time.Time
+	Now     func() time.Time
+}
+
+// Service runs operations in the server's process. It is safe for concurrent use.
+type Service struct {
+	directory    *directory.Directory
+	queue        *queue.Queue
+	counters     *counters.Set
+	certificates *certstore.Store
+	crls         *revocation.Checker
+	listeners    func() []Listener
+	findings     func() []Finding
+	logger       *slog.Logger
+	started      time.Time
+	now          func() time.Time
+	operations   []Operation
+}
+
+// New makes a Service.
+func New(o Options) *Service {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Service{
+		directory: o.Directory, queue: o.Queue, counters: o.Counters, certificates: o.Certificates, crls: o.CRLs,
+		listeners: o.Listeners, findings: o.Findings, logger: o.Logger, started: o.Started, now: o.Now,
+		operations: Operations(),
+	}
+}

@@ -1,0 +1,67 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// ErrUnexpected means that a scene did not end as it should; it has been shown.
+var ErrUnexpected = errors.New("a scene did not end as expected")
+
+// sceneBound is how long one scene may take.
+const sceneBound = 20 * time.Second
+
+// Options say how to run the lab.
+type Options struct {
+	Out   io.Writer
+	Color bool
+	// Once ends the lab after the last scene. Otherwise it stays up until the
+	// context ends.
+	Once bool
+}
+
+// Run builds both organisations, plays every scene in order and takes all down
+// again. It returns ErrUnexpected when an outcome was not the expected one.
+func Run(ctx context.Context, o Options) (err error) {
+	began := time.Now()
+	p := &painter{w: o.Out, color: o.Color}
+	p.title("Mailpact lab", "two organisations exchange domain-secured mail")
+	t, err := build(ctx)
+	if err != nil {
+		return fmt.Errorf("building the lab: %w", err)
+	}
+	defer func() { err = errors.Join(err, t.close()) }()
+	p.world(t)
+
+	scenes := allScenes()
+	failed := 0
+	for i, s := range scenes {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		p.scene(i+1, len(scenes), s)
+		sceneCtx, cancel := context.WithTimeout(ctx, sceneBound)
+		r := s.run(sceneCtx, t)
+		cancel()
+		p.result(r)
+		if r.fault != "" {
+			failed++
+		}
+	}
+	if err := p.counters(ctx, t); err != nil {
+		return err
+	}
+	p.summary(len(scenes), failed, time.Since(began))
+	if !o.Once {
+		p.stayUp(t)
+		<-ctx.Done()
+		p.line("")
+	}
+	if failed > 0 {
+		return ErrUnexpected
+	}
+	return nil
+}

@@ -1,0 +1,155 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"mailpact/internal/admin"
+)
+
+// painter writes the story. Colour only repeats what the words say.
+type painter struct {
+	w     io.Writer
+	color bool
+}
+
+// The few styles, as SGR parameters.
+const (
+	bold  = "1"
+	dim   = "2"
+	red   = "31"
+	green = "32"
+	cyan  = "36"
+)
+
+// wrapAt is where long lines of the wire are broken.
+const wrapAt = 110
+
+func (p *painter) paint(style, s string) string {
+	if !p.color {
+		return s
+	}
+	return "\x1b[" + style + "m" + s + "\x1b[0m"
+}
+
+func (p *painter) line(format string, args ...any) { fmt.Fprintf(p.w, format+"\n", args...) }
+
+func (p *painter) title(name, what string) {
+	p.line("%s  %s", p.paint(bold, name), what)
+}
+
+func (p *painter) world(t *town) {
+	p.line("")
+	for _, o := range []*organisation{t.contoso, t.woodgrove} {
+		p.line("  %-18s %s:%s  %s", o.domain, o.host, t.port, p.paint(dim, "gateway "+o.mailHost()+", private CA, CRL over HTTP"))
+	}
+	p.line("  %-18s %s        %s", "fabrikam.com", fabrikamHost, p.paint(dim, "Contoso trusts its self-signed certificate, nothing else"))
+	p.line("  %-18s %s       %s", "nobody.example", strangerHost, p.paint(dim, "nobody's partner"))
+	p.line("  %-18s %s      %s", "DNS", t.zone.Addr(), p.paint(dim, "MX records of both"))
+	p.line("")
+	p.line("%s", p.paint(dim, "  > and < are the sides of the conversation as its transcript shows them, * is information."))
+}
+
+func (p *painter) scene(n, of int, s scene) {
+	p.line("")
+	p.line("%s", p.paint(bold, fmt.Sprintf("%2d/%d  %s", n, of, s.title)))
+	p.line("       %s", s.story)
+}
+
+func (p *painter) result(r result) {
+	for _, l := range r.wire {
+		if shown, ok := p.wireLine(l); ok {
+			p.line("       %s", shown)
+		}
+	}
+	for _, n := range r.notes {
+		for i, part := range wrap(n, wrapAt-8) {
+			if i > 0 {
+				part = "    " + part
+			}
+			p.line("       %s", p.paint(green, part))
+		}
+	}
+	if r.fault == "" {
+		p.line("       %s", p.paint(green, "as expected"))
+		return
+	}
+	p.line("       %s", p.paint(red, "NOT AS EXPECTED: "+r.fault))
+}
+
+// wireLine leaves out what does not tell the story (EHLO keywords) and shortens the rest.
+func (p *painter) wireLine(l string) (string, bool) {
+	sign, text := l[:1], strings.TrimSpace(l[1:])
+	if strings.HasPrefix(text, "250-") || strings.HasPrefix(text, "250 8BITMIME") || strings.HasPrefix(text, "250 STARTTLS") || text == "" {
+		return "", false
+	}
+	if len(text) > wrapAt {
+		text = text[:wrapAt-3] + "..."
+	}
+	style := dim
+	switch {
+	case len(text) > 3 && (text[0] == '4' || text[0] == '5') && text[3] == ' ':
+		style = red
+	case sign == "*":
+		style = cyan
+	}
+	return p.paint(dim, sign) + " " + p.paint(style, text), true
+}
+
+func (p *painter) counters(ctx context.Context, t *town) error {
+	p.line("")
+	p.line("%s", p.paint(bold, "Counters"))
+	for _, o := range []*organisation{t.contoso, t.woodgrove} {
+		c, err := admin.Call[admin.Counters](ctx, o.client(), "counters.show", nil)
+		if err != nil {
+			return fmt.Errorf("reading the counters of %s: %w", o.domain, err)
+		}
+		var refused uint64
+		for _, n := range c.Refusals {
+			refused += n
+		}
+		p.line("  %-18s %d domain-secured received, %d sent, %d outbound session failures, %d refusals",
+			o.domain, c.DomainSecuredMessagesReceived, c.DomainSecuredMessagesSent, c.DomainSecuredOutboundSessionFailures, refused)
+	}
+	return nil
+}
+
+func (p *painter) summary(scenes, failed int, took time.Duration) {
+	p.line("")
+	if failed == 0 {
+		p.line("%s", p.paint(green, fmt.Sprintf("All %d outcomes were the expected ones, in %.1f s.", scenes, took.Seconds())))
+		return
+	}
+	p.line("%s", p.paint(red, fmt.Sprintf("%d of %d outcomes were NOT the expected ones.", failed, scenes)))
+}
+
+func (p *painter) stayUp(t *town) {
+	p.line("")
+	p.line("Both servers stay up until Ctrl-C. Look around:")
+	for _, o := range []*organisation{t.contoso, t.woodgrove} {
+		p.line("  mailpact --socket %s status", o.socket)
+	}
+	p.line("  mailpact --socket %s counters", t.contoso.socket)
+	p.line("  less %s", t.contoso.config)
+	p.line("  less %s/logs/protocol/receive/RECV*.log", t.contoso.data)
+}
+
+// wrap breaks s at spaces so that no line is longer than width, if it can.
+func wrap(s string, width int) []string {
+	var lines []string
+	line := ""
+	for word := range strings.FieldsSeq(s) {
+		if line != "" && len(line)+1+len(word) > width {
+			lines = append(lines, line)
+			line = ""
+		}
+		if line != "" {
+			line += " "
+		}
+		line += word
+	}
+	return append(lines, line)
+}

@@ -1,0 +1,134 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"mailpact/internal/admin"
+	"mailpact/internal/certstore"
+	"mailpact/internal/directory"
+	"mailpact/internal/domainsec"
+	"mailpact/internal/trust"
+)
+
+// ownCheckInterval is how often our own certificates are checked. The CRL cache
+// answers most of it; what matters is that a revocation is noticed.
+const ownCheckInterval = 5 * time.Minute
+
+// ownCertificates knows the revocation status of our own certificates, so that
+// handshakes need not wait for a CRL. It is safe for concurrent use.
+type ownCertificates struct {
+	store    *certstore.Store
+	verifier *trust.Verifier
+	logger   *slog.Logger
+	now      func() time.Time
+
+	mu     sync.Mutex
+	status map[string]trust.PathStatus // by SHA-256 thumbprint
+}
+
+func newOwnCertificates(store *certstore.Store, v *trust.Verifier, logger *slog.Logger, now func() time.Time) *ownCertificates {
+	return &ownCertificates{store: store, verifier: v, logger: logger, now: now, status: map[string]trust.PathStatus{}}
+}
+
+// start checks all certificates now and then regularly, until undo's step runs.
+func (o *ownCertificates) start(undo *stack) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(ownCheckInterval)
+		defer tick.Stop()
+		for {
+			o.check(ctx)
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	undo.push("check of our own certificates", func(context.Context) error {
+		cancel()
+		<-done
+		return nil
+	})
+}
+
+func (o *ownCertificates) check(ctx context.Context) {
+	for _, c := range o.store.All() {
+		o.Status(ctx, c)
+	}
+}
+
+// Status asks for the revocation status of one of our certificates and
+// remembers it. It may wait for a CRL.
+func (o *ownCertificates) Status(ctx context.Context, c *certstore.Certificate) trust.PathStatus {
+	chain, err := c.Chain()
+	if err != nil {
+		return trust.PathStatus{Status: domainsec.RevocationUnknown, Detail: err.Error()}
+	}
+	status := o.verifier.OwnStatus(ctx, chain)
+	key := c.SHA256()
+	o.mu.Lock()
+	before, known := o.status[key]
+	o.status[key] = status
+	o.mu.Unlock()
+	if (!known || before.Status != status.Status) && status.Status == domainsec.RevocationRevoked {
+		o.logger.Error("our own certificate is revoked and will not be presented while another fits",
+			slog.String("thumbprint", c.Thumbprint()), slog.String("detail", status.Detail))
+	}
+	return status
+}
+
+// usable reports whether c may be shown: it is not known to be revoked.
+func (o *ownCertificates) usable(c *certstore.Certificate) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.status[c.SHA256()].Status != domainsec.RevocationRevoked
+}
+
+// The days before the end of a certificate at which findings begin and grow worse.
+const (
+	expiryWarning = 30 * 24 * time.Hour
+	expiryError   = 3 * 24 * time.Hour
+)
+
+// findings are those about our own certificates: revoked, expired, about to
+// expire, or of unknown status.
+func (o *ownCertificates) findings() []admin.Finding {
+	now := o.now()
+	var out []admin.Finding
+	for _, c := range o.store.All() {
+		object := "certificate " + c.Thumbprint()
+		end := c.Leaf().NotAfter
+		left := end.Sub(now)
+		switch {
+		case left < 0:
+			out = append(out, admin.Finding{Level: directory.LevelError, Object: object, Text: "expired on " + end.Format(time.DateOnly), Fix: "Replace it under certificates"})
+		case left < expiryWarning:
+			level := directory.LevelWarning
+			if left < expiryError {
+				level = directory.LevelError
+			}
+			out = append(out, admin.Finding{Level: level, Object: object, Text: fmt.Sprintf("expires in %d days, on %s", int(left.Hours()/24), end.Format(time.DateOnly)), Fix: "Renew it"})
+		}
+		o.mu.Lock()
+		status, known := o.status[c.SHA256()]
+		o.mu.Unlock()
+		switch {
+		case !known || c.SelfSigned:
+		case status.Status == domainsec.RevocationRevoked:
+			out = append(out, admin.Finding{Level: directory.LevelError, Object: object, Text: "is revoked: " + status.Detail, Fix: "Replace it under certificates"})
+		case status.Status == domainsec.RevocationUnknown:
+			out = append(out, admin.Finding{
+				Level: directory.LevelWarning, Object: object, Text: "its revocation status is unknown, so domain-secured mail cannot be sent with it: " + status.Detail,
+				Fix: "Trust its root under trust.anchors and make its CRL reachable from this server",
+			})
+		}
+	}
+	return out
+}

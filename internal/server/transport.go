@@ -1,0 +1,110 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"mailpact/internal/certstore"
+	"mailpact/internal/directory"
+	"mailpact/internal/dsn"
+	"mailpact/internal/message"
+	"mailpact/internal/protocollog"
+	"mailpact/internal/queue"
+	"mailpact/internal/routing"
+	"mailpact/internal/send"
+	"mailpact/internal/smtp"
+	"mailpact/internal/store/sqlite"
+	"mailpact/internal/trust"
+)
+
+// openTransport opens the store and wires routing, sending and the queue. The
+// queue comes last: it uses the others, and is stopped before them.
+func (s *Server) openTransport(ctx context.Context) error {
+	cfg := s.o.Configuration
+	engine, err := sqlite.Open(ctx, sqlite.Options{Path: filepath.Join(cfg.Server.DataDirectory, "queue.db"), Logger: s.o.Logger})
+	if err != nil {
+		return fmt.Errorf("opening the queue's store: %w", err)
+	}
+	s.undo.push("store", closing(engine.Close))
+	s.router = routing.New(routing.Options{Config: s.directory.Current, Resolver: s.resolver, SelfAddresses: s.selfAddresses})
+	s.sender = send.New(send.Options{
+		Config: s.directory.Current, Router: s.router, Verifier: ownVerifier{s.verifier, s.own}, Certificates: s.certificates,
+		Counters: s.counters, ProtocolLog: s.sendSession, Logger: s.o.Logger, Now: s.o.Now,
+	})
+	s.undo.push("connection pools", func(ctx context.Context) error { s.sender.Stop(ctx); return nil })
+	s.queue, err = queue.Open(queue.Options{
+		Engine: engine, Router: queueRouter{s.router}, Deliverer: s.sender,
+		Reporter: &reporter{config: s.directory.Current}, Observer: &observer{counters: s.counters, tracking: s.tracking, hostname: string(cfg.Server.FQDN)},
+		Settings: func() directory.Queue { return s.directory.Current().Queue },
+		Logger:   s.o.Logger, Now: s.o.Now,
+	})
+	if err != nil {
+		return fmt.Errorf("opening the queue: %w", err)
+	}
+	s.undo.push("queue", s.queue.Stop)
+	return nil
+}
+
+func (s *Server) sendSession(o protocollog.SessionOptions) send.SessionLog {
+	return s.sendLog.Session(o)
+}
+
+// queueRouter shows routing to the queue.
+type queueRouter struct{ router *routing.Router }
+
+// Route returns the key of d's queue and, unless it may go, why it has to wait.
+func (q queueRouter) Route(d smtp.Domain) (queue.Key, string) {
+	r := q.router.Route(d)
+	return queue.Key{DeliveryType: r.DeliveryType, NextHopDomain: r.NextHopDomain, TLSDomain: r.TLSDomain, Connector: r.Connector}, r.Hold
+}
+
+// reporter makes the queue's reports with dsn.
+type reporter struct {
+	config func() *directory.Configuration
+}
+
+// Report builds one report, or returns nil for a sender that gets none.
+func (r *reporter) Report(q queue.Report) ([]byte, error) {
+	m := q.Message
+	if m.From.Null() {
+		return nil, nil
+	}
+	cfg := r.config()
+	kind := dsn.KindFailed
+	if q.Kind == queue.ReportDelayed {
+		kind = dsn.KindDelayed
+	}
+	o := dsn.Options{
+		Kind: kind, ReportingMTA: cfg.Server.FQDN, From: cfg.TransportConfig.Postmaster, To: m.From.Mailbox,
+		ID: fmt.Sprintf("dsn.%d.%d", m.ID, q.Now.UnixNano()), Now: q.Now, Arrival: m.Received, Expires: q.Expires,
+		Subject: m.Subject, OriginalMessageID: m.InternetMessageID, Original: withoutOwnFields(q.Header, cfg.TransportConfig.AuthservID),
+	}
+	for _, to := range q.Recipients {
+		o.Recipients = append(o.Recipients, dsn.Recipient{
+			Address: to.To.Mailbox.String(), Reply: to.Reply, LastError: to.LastError, RemoteHost: to.RemoteHost, LastAttempt: to.LastAttempt,
+		})
+	}
+	return dsn.Build(o)
+}
+
+// withoutOwnFields takes the organisation's own fields out of a header that goes
+// back to its sender. A header that cannot be read is not returned at all.
+func withoutOwnFields(header []byte, authservID string) []byte {
+	h, err := message.ReadHeader(bytes.NewReader(append(header[:len(header):len(header)], "\r\n"...)), int64(len(header))+2)
+	if err != nil {
+		return nil
+	}
+	h.Remove(message.Firewall{AuthservID: authservID})
+	return h.AppendTo(nil)
+}
+
+// ownVerifier answers for peers from trust and for ourselves from what the
+// server remembers.
+type ownVerifier struct {
+	*trust.Verifier
+	own *ownCertificates
+}
+
+var _ send.Certificates = (*certstore.Store)(nil)
