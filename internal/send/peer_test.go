@@ -29,6 +29,7 @@ type manner struct {
 	replies     map[string]string // by verb, or "EOD" for the end of data
 	closeAt     string            // verb at which the connection is closed without a word
 	perSession  int               // messages after which the session is closed without a word
+	forget      bool              // messages are not kept, and neither are verbs
 	noPlainMail bool              // MAIL in the clear gets 530
 }
 
@@ -43,7 +44,7 @@ type mail struct {
 
 // peer is a scripted SMTP server.
 type peer struct {
-	t        *testing.T
+	t        testing.TB
 	listener net.Listener
 	wg       sync.WaitGroup
 
@@ -58,7 +59,7 @@ type peer struct {
 	quit chan struct{} // one for each QUIT
 }
 
-func newPeer(t *testing.T, m manner) *peer {
+func newPeer(t testing.TB, m manner) *peer {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -178,7 +179,9 @@ func (s *peerSession) serve() {
 		verb, _, _ := strings.Cut(line, " ")
 		verb = strings.ToUpper(verb)
 		s.p.mu.Lock()
-		s.p.verbs = append(s.p.verbs, verb)
+		if !s.m.forget {
+			s.p.verbs = append(s.p.verbs, verb)
+		}
 		s.p.mu.Unlock()
 		if s.m.closeAt == verb {
 			return
@@ -303,7 +306,9 @@ func (s *peerSession) data() bool {
 	}
 	s.mail.data = b.String()
 	s.p.mu.Lock()
-	s.p.mails = append(s.p.mails, s.mail)
+	if !s.m.forget {
+		s.p.mails = append(s.p.mails, s.mail)
+	}
 	s.p.mu.Unlock()
 	s.count++
 	s.mail = mail{}

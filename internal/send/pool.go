@@ -95,6 +95,17 @@ func (p *pool) put(c *session, idle time.Duration) {
 	}
 }
 
+// drop ends every idle session of key.
+func (p *pool) drop(key poolKey) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.idle[key] {
+		p.end(context.Background(), c)
+	}
+	p.count -= len(p.idle[key])
+	delete(p.idle, key)
+}
+
 // end quits a session in a goroutine of its own. p.mu is held.
 func (p *pool) end(ctx context.Context, c *session) {
 	p.wg.Go(func() {

@@ -31,7 +31,7 @@ func (s *Sender) run(ctx context.Context, a *attempt, j job) result {
 	}
 	var worst *failure
 	key := a.key()
-	for {
+	for ctx.Err() == nil {
 		c := s.pool.take(key)
 		if c == nil {
 			break
@@ -45,7 +45,11 @@ func (s *Sender) run(ctx context.Context, a *attempt, j job) result {
 			return result{outcomes: outcomes}
 		}
 		// The host ended the session while it was idle, which says nothing
-		// about the host. Nothing of the message was sent.
+		// about the host. Nothing of the message was sent. Where it fell
+		// silent, the other idle sessions are not waited for one by one.
+		if f.silent {
+			s.pool.drop(key)
+		}
 	}
 	hosts, err := s.o.Router.Hosts(ctx, a.route)
 	if err != nil {

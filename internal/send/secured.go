@@ -121,6 +121,10 @@ func (s *Sender) insecure(ctx context.Context, a *attempt, c *session, v domains
 	if len(reasons) == 0 {
 		reasons = []domainsec.Reason{domainsec.HandshakeFailed} // a refusal always has a reason; unknown is never good
 	}
+	if ctx.Err() != nil {
+		// We are stopping: what could not be found out says nothing about the host.
+		return s.abandon(ctx, c, &failure{reply: replyStopping()})
+	}
 	if c.log != nil {
 		c.log.Info(v.Detail, "Domain Security failed, Reason:"+reasonWords(reasons))
 	}

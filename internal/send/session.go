@@ -68,6 +68,8 @@ type failure struct {
 	// tls: the handshake failed, or the session ended over it, before any
 	// mail; presented: our certificate had been shown in it.
 	tls, presented bool
+	// silent: the host did not answer in time.
+	silent bool
 }
 
 // session is one connection, from dialling to QUIT. One goroutine uses it at a time.

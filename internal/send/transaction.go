@@ -101,7 +101,7 @@ func (s *Sender) broken(c *session, j job, res smtp.Result, err error, content *
 	}
 	reply := replyOf(smtp.Reply{}, err)
 	if !content.opened {
-		return nil, &failure{remote: c.remote, reply: reply, detail: err.Error()}
+		return nil, &failure{remote: c.remote, reply: reply, detail: err.Error(), silent: timedOut(err)}
 	}
 	out := make([]queue.Outcome, len(j.recipients))
 	for i := range out {

@@ -35,7 +35,7 @@ const (
 
 // world is Contoso's sender with its PKI; everything in it is good until a test spoils it.
 type world struct {
-	t          *testing.T
+	t          testing.TB
 	ca         *pkitest.CA // of the partners' servers, trusted for any domain
 	ownCA      *pkitest.CA
 	revocation *revocation
@@ -57,7 +57,7 @@ type worldOptions struct {
 	ownRoot bool                 // false: ours is trusted too
 }
 
-func newWorld(t *testing.T, o worldOptions) *world {
+func newWorld(t testing.TB, o worldOptions) *world {
 	t.Helper()
 	w := &world{t: t, ca: pkitest.NewRoot(t, pkitest.CAOptions{Name: "Partners' Root"}), ownCA: pkitest.NewRoot(t, pkitest.CAOptions{Name: "Contoso Root"}),
 		revocation: &revocation{status: map[string]domainsec.RevocationStatus{}}, counters: counters.New(), logDir: t.TempDir()}
@@ -173,7 +173,7 @@ func (w *world) delivery(to ...string) *queue.Delivery {
 	return d
 }
 
-func reverse(t *testing.T, s string) smtp.ReversePath {
+func reverse(t testing.TB, s string) smtp.ReversePath {
 	t.Helper()
 	m, err := smtp.ParseMailbox(s)
 	if err != nil {
