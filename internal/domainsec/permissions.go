@@ -16,6 +16,8 @@ const (
 	SMTPAcceptAnySender
 	SMTPAcceptAuthoritativeDomainSender
 	AcceptRoutingHeaders
+	// SMTPAcceptAnyRecipient is the right to relay: recipients of any domain.
+	SMTPAcceptAnyRecipient
 )
 
 // Has reports whether p contains every right of q.
@@ -33,6 +35,7 @@ func (p Permissions) String() string {
 		{SMTPAcceptAnySender, "SMTPAcceptAnySender"},
 		{SMTPAcceptAuthoritativeDomainSender, "SMTPAcceptAuthoritativeDomainSender"},
 		{AcceptRoutingHeaders, "AcceptRoutingHeaders"},
+		{SMTPAcceptAnyRecipient, "SMTPAcceptAnyRecipient"},
 	} {
 		if p.Has(right.p) {
 			words = append(words, right.word)
@@ -48,8 +51,9 @@ func (p Permissions) String() string {
 // connector's permission groups, anew at each MAIL: a session that was secured
 // for one sender is anonymous again for the next. A secured transaction has the
 // rights of Partners and nothing more, an ordinary one those of
-// AnonymousUsers; a group that the connector does not grant gives nothing, and
-// so does a refusal. Without SMTPSubmit the client is answered 530 5.7.1.
+// AnonymousUsers, or, on an externally secured connector, those of our own inner
+// servers. A group that the connector does not grant gives nothing, and so does
+// a refusal. Without SMTPSubmit the client is answered 530 5.7.1.
 //
 // Before the first MAIL a session has the rights of the verdict
 // {Action: ActionOrdinary}.
@@ -59,6 +63,8 @@ func PermissionsFor(v Verdict, c *directory.ReceiveConnector) Permissions {
 		return 0
 	case v.Action == ActionSecure && v.Domain != "" && c.Grants(directory.GroupPartners):
 		return SMTPSubmit | AcceptRoutingHeaders
+	case v.Action == ActionOrdinary && c.ExternallySecured():
+		return SMTPSubmit | SMTPAcceptAnySender | SMTPAcceptAuthoritativeDomainSender | AcceptRoutingHeaders | SMTPAcceptAnyRecipient
 	case v.Action == ActionOrdinary && c.Grants(directory.GroupAnonymousUsers):
 		return SMTPSubmit | SMTPAcceptAnySender | SMTPAcceptAuthoritativeDomainSender | AcceptRoutingHeaders
 	default:

@@ -174,14 +174,14 @@ func judge(seen []string, data []byte, domain string) result {
 	}
 	var marks []string
 	for _, f := range h.Fields() {
-		if f.Is(markField) || strings.Contains(strings.ToLower(string(f.Raw())), "x-domain-secured") {
+		if f.Is(strings.ToLower(markField)) || strings.Contains(strings.ToLower(string(f.Raw())), "x-domain-secured") {
 			marks = append(marks, strings.Join(strings.Fields(string(f.Raw())), " "))
 		}
 	}
 	switch {
 	case domain == "" && len(marks) > 0:
 		r.fault = "it carries the mark: " + strings.Join(marks, " | ")
-	case domain != "" && (len(marks) != 2 || !strings.Contains(marks[0], "domain="+domain+";")):
+	case domain != "" && (len(marks) != 2 || !strings.Contains(strings.Join(marks, " "), markField+": domain="+domain+";")):
 		r.fault = fmt.Sprintf("it does not carry the mark for %s: %q", domain, marks)
 	}
 	r.notes = marks

@@ -135,6 +135,7 @@ const maxCandidates = 16
 // noticed before the decision anyway.
 func (x *session) facts(d smtp.Domain, partner *directory.Partner) domainsec.SessionFacts {
 	f := domainsec.SessionFacts{
+		Authenticated:       x.rc.ExternallySecured(),
 		DomainSecureEnabled: x.rc.DomainSecureEnabled,
 		STARTTLSOffered:     x.offered,
 		TLS:                 x.tls,

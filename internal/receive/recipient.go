@@ -5,10 +5,12 @@ import (
 	"net/netip"
 	"strings"
 
+	"mailpact/internal/domainsec"
 	"mailpact/internal/smtp"
 )
 
-// Recipient takes recipients in accepted domains and no others, whoever asks.
+// Recipient takes recipients in accepted domains, and others only from our own
+// inner servers.
 // How many there may be, the loop knows.
 func (x *session) Recipient(_ context.Context, to smtp.ForwardPath, _ smtp.RecipientParameters) (smtp.Reply, error) {
 	target, err := x.target(to.Mailbox)
@@ -28,7 +30,7 @@ func (x *session) target(m smtp.Mailbox) (smtp.ForwardPath, error) {
 	v := x.tx.view
 	switch {
 	case m.Domain != "":
-		if v.accepted[m.Domain] == nil {
+		if v.accepted[m.Domain] == nil && !x.tx.rights.Has(domainsec.SMTPAcceptAnyRecipient) {
 			return smtp.ForwardPath{}, refusal(kindRelay, x.id)
 		}
 		return smtp.ForwardPath{Mailbox: m}, nil
