@@ -74,11 +74,22 @@ type Outcome struct {
 	RemoteHost string // "mail.example [192.0.2.1]:25"; "" when none was reached
 	// Secured: the recipient was delivered over a domain-secured session.
 	Secured bool
+	// ConnectionFailed says that no session could be used: name resolution,
+	// connecting, the greeting, TLS or Domain Security failed, so that every
+	// message for this destination would fare alike. The whole queue then
+	// waits for its next retry, and one delivery tries before the others. A
+	// deferral without a RemoteHost counts as such even when this is false.
+	ConnectionFailed bool
 }
 
 // Deliverer carries deliveries. It is called from many goroutines and returns
-// one outcome per recipient, in order.
+// one outcome per recipient, in order; a recipient without an outcome is
+// deferred.
 type Deliverer interface {
+	// Deliver makes one attempt. When ctx ends, the queue stops: whatever is
+	// known to be delivered or refused is reported, the rest is deferred,
+	// which then does not count as an attempt. d and its readers must not be
+	// used after Deliver has returned.
 	Deliver(ctx context.Context, d *Delivery) []Outcome
 }
 
@@ -120,18 +131,14 @@ type ReportRecipient struct {
 }
 
 // Content collects one message's octets before it is accepted. Up to 256 KB are
-// held in memory, more is staged in the store. It must be ended by Queue.Accept or Discard.
+// held in memory, more is staged in the store. It must be ended by Queue.Accept
+// or Discard. It is used by one goroutine at a time.
 type Content interface {
+	// Write appends octets. Its errors are ErrMemory when the global budget
+	// is spent (452), or the store's.
 	io.Writer
 	// Discard forgets the content. It is a no-op after Accept.
 	Discard()
+	// Size is the number of octets written.
 	Size() int64
 }
-
-// API of Queue (queue.go):
-//
-//	func Open(o Options) (*Queue, error)
-//	func (q *Queue) NewContent(ctx context.Context) (Content, error)     // ErrMemory: the global budget is spent (452)
-//	func (q *Queue) Accept(ctx context.Context, m *Message, c Content) error  // durable when it returns nil
-//	func (q *Queue) List / Messages / ...
-//	func (q *Queue) Start / Stop(ctx)

@@ -1,0 +1,204 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"mailpact/internal/store"
+)
+
+// The sizes of content buffers. The largest is a row of content.
+var bufferSizes = [...]int{16 << 10, 64 << 10, store.ContentRowBytes}
+
+// memory hands out buffers within the budget.
+type memory struct {
+	budget int64
+	used   atomic.Int64
+	pools  [len(bufferSizes)]sync.Pool
+}
+
+// get returns an empty buffer of a size class, or ErrMemory.
+func (m *memory) get(class int) (*[]byte, error) {
+	size := int64(bufferSizes[class])
+	if m.used.Add(size) > m.budget {
+		m.used.Add(-size)
+		return nil, ErrMemory
+	}
+	if b, ok := m.pools[class].Get().(*[]byte); ok {
+		return b, nil
+	}
+	b := make([]byte, 0, size)
+	return &b, nil
+}
+
+// put gives a buffer back. If others may still read it, it is left to the
+// garbage collector.
+func (m *memory) put(b *[]byte, class int, shared bool) {
+	m.used.Add(-int64(bufferSizes[class]))
+	if !shared {
+		*b = (*b)[:0]
+		m.pools[class].Put(b)
+	}
+}
+
+// mayKeep reports whether accepted content may stay in memory. It leaves half
+// of the budget to messages that are coming in, so that a slow destination does
+// not turn them away.
+func (m *memory) mayKeep() bool { return m.used.Load() <= m.budget/2 }
+
+// content is the queue's Content.
+type content struct {
+	ctx     context.Context // of the call of NewContent, whose work Write continues
+	q       *Queue
+	buffer  *[]byte // nil when ended
+	class   int
+	staging store.Staging
+	size    int64
+	err     error // the first fault of Write; what follows it would leave a gap
+}
+
+// NewContent begins a message's content. ErrMemory says that the global budget
+// is spent (452); ErrStopped that the queue is. ctx bounds the writes to the
+// content, too.
+func (q *Queue) NewContent(ctx context.Context) (Content, error) {
+	if !q.running.Load() {
+		return nil, ErrStopped
+	}
+	b, err := q.memory.get(0)
+	if err != nil {
+		return nil, err
+	}
+	return &content{ctx: ctx, q: q, buffer: b}, nil
+}
+
+// Write implements io.Writer.
+func (c *content) Write(p []byte) (int, error) {
+	if c.buffer == nil {
+		return 0, errors.New("writing to content that has ended")
+	}
+	written := 0
+	for len(p) > 0 && c.err == nil {
+		b := *c.buffer
+		if len(b) == cap(b) {
+			c.err = c.grow()
+			continue
+		}
+		n := copy(b[len(b):cap(b)], p)
+		*c.buffer = b[:len(b)+n]
+		p, written = p[n:], written+n
+	}
+	c.size += int64(written)
+	return written, c.err
+}
+
+// grow makes room in a full buffer: by a larger one, or by staging the largest.
+func (c *content) grow() error {
+	if c.class == len(bufferSizes)-1 {
+		if err := c.q.o.Engine.Stage(c.ctx, &c.staging, *c.buffer); err != nil {
+			return err
+		}
+		*c.buffer = (*c.buffer)[:0]
+		return nil
+	}
+	larger, err := c.q.memory.get(c.class + 1)
+	if err != nil {
+		return err
+	}
+	*larger = append(*larger, *c.buffer...)
+	c.q.memory.put(c.buffer, c.class, false)
+	c.buffer, c.class = larger, c.class+1
+	return nil
+}
+
+// Discard implements Content.
+func (c *content) Discard() {
+	if c.buffer == nil {
+		return
+	}
+	c.q.memory.put(c.buffer, c.class, false)
+	c.buffer = nil
+	if c.staging.Rows > 0 {
+		c.q.o.Engine.Unstage(&c.staging)
+	}
+}
+
+// Size implements Content.
+func (c *content) Size() int64 { return c.size }
+
+// take ends the content after its message has become durable. It returns the
+// octets for the deliveries, or nil when they are to be read from the store.
+func (c *content) take(deliveries int) *body {
+	buffer, class := c.buffer, c.class
+	c.buffer = nil
+	if c.staging.Rows > 0 || !c.q.memory.mayKeep() {
+		c.q.memory.put(buffer, class, false)
+		return nil
+	}
+	b := &body{memory: &c.q.memory, buffer: buffer, class: class}
+	b.holders.Store(int32(deliveries))
+	return b
+}
+
+// body is the content of a message in memory. Each delivery that may want it is
+// a holder; when the last has let go, the buffer is used again.
+type body struct {
+	memory  *memory
+	buffer  *[]byte
+	class   int
+	holders atomic.Int32
+	readers atomic.Int32 // open ones
+}
+
+// release lets go of the body; nil is allowed.
+func (b *body) release() {
+	if b != nil && b.holders.Add(-1) == 0 {
+		// A reader that a deliverer has not closed may still read.
+		b.memory.put(b.buffer, b.class, b.readers.Load() != 0)
+	}
+}
+
+// open returns a reader of the whole content.
+func (b *body) open() io.ReadCloser {
+	b.readers.Add(1)
+	return &bodyReader{body: b, left: *b.buffer}
+}
+
+type bodyReader struct {
+	body *body
+	left []byte
+}
+
+// Read implements io.Reader.
+func (r *bodyReader) Read(p []byte) (int, error) {
+	if r.body == nil {
+		return 0, errors.New("reading content that has been closed")
+	}
+	if len(r.left) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, r.left)
+	r.left = r.left[n:]
+	return n, nil
+}
+
+// WriteTo implements io.WriterTo, which spares a copy.
+func (r *bodyReader) WriteTo(w io.Writer) (int64, error) {
+	if r.body == nil {
+		return 0, errors.New("reading content that has been closed")
+	}
+	n, err := w.Write(r.left)
+	r.left = r.left[n:]
+	return int64(n), err
+}
+
+// Close implements io.Closer.
+func (r *bodyReader) Close() error {
+	if r.body != nil {
+		r.body.readers.Add(-1)
+		r.body, r.left = nil, nil
+	}
+	return nil
+}

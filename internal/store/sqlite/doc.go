@@ -1,0 +1,26 @@
+// Package sqlite is the embedded storage engine: one SQLite file in WAL mode.
+//
+// One goroutine, the committer, owns the only connection that writes. Whatever
+// is asked for while it commits forms the next group, and a lone request is
+// committed at once; a request is answered after the group's fsync and not
+// before. Settlements may wait for company, 20 ms at most. Requests are applied
+// one by one within the group's transaction; if one of them fails, the group is
+// rolled back and each request gets a transaction of its own, so that a fault
+// of one is not the fault of its neighbours.
+//
+// The write-ahead log is overwritten instead of grown. Automatic checkpoints are
+// off. A second connection checkpoints PASSIVE beside the commits; when the log
+// has passed 64 MB, the committer itself runs a RESTART between two groups, when
+// next to nothing is left to copy. Readers use connections of their own and
+// short statements only, for a long read would hold up the restart.
+//
+// Pages are of 16 KB, set on a new file before WAL and read back. Commits are
+// synchronous=FULL.
+//
+// Row ids are computed: content row n of message m is m<<20|n, and so is
+// delivery n. No index but the tables' own is needed, and a message's rows are a
+// range.
+//
+// The file belongs to one process: who opens it holds the data directory's
+// lock. All other nodes are gone by definition, so Claim adopts what they left.
+package sqlite

@@ -1,0 +1,100 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Sizes of the write-ahead log in frames, each of about a page.
+const (
+	passiveFrames = 16 << 20 / pageBytes // written since the last checkpoint: checkpoint
+	restartFrames = 64 << 20 / pageBytes // in the log: begin it anew
+	// idleCheckpoint copies the log when little comes in.
+	idleCheckpoint = 5 * time.Second
+)
+
+// walKeeper keeps the write-ahead log from growing (see the package comment).
+type walKeeper struct {
+	logger *slog.Logger
+	conn   conn // of run alone
+
+	restart   atomic.Bool
+	unchecked atomic.Int64 // frames written since the last checkpoint
+	ring      chan struct{}
+	stop      chan struct{}
+	end       chan struct{}
+	once      sync.Once
+}
+
+func newWALKeeper(c conn, logger *slog.Logger) *walKeeper {
+	return &walKeeper{conn: c, logger: logger, ring: make(chan struct{}, 1), stop: make(chan struct{}), end: make(chan struct{})}
+}
+
+// afterCommit is called by the committer between two groups.
+func (k *walKeeper) afterCommit(w *writer) {
+	if k.restart.Swap(false) {
+		if _, _, err := checkpoint(w.conn, "RESTART"); err != nil {
+			k.logger.Warn("restarting the write-ahead log", "error", err)
+		}
+	}
+	n, err := w.conn.framesWritten()
+	if err != nil {
+		n = 1
+	}
+	if k.unchecked.Add(int64(n)) >= passiveFrames {
+		select {
+		case k.ring <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// run checkpoints beside the committer until close is called.
+func (k *walKeeper) run() {
+	defer close(k.end)
+	tick := time.NewTicker(idleCheckpoint)
+	defer tick.Stop()
+	for {
+		select {
+		case <-k.stop:
+			return
+		case <-k.ring:
+		case <-tick.C:
+		}
+		if k.unchecked.Swap(0) == 0 {
+			continue
+		}
+		frames, _, err := checkpoint(k.conn, "PASSIVE")
+		if err != nil {
+			k.logger.Warn("checkpointing the queue", "error", err)
+			continue
+		}
+		if frames >= restartFrames {
+			k.restart.Store(true)
+		}
+	}
+}
+
+func (k *walKeeper) close() {
+	k.once.Do(func() { close(k.stop) })
+	<-k.end
+}
+
+// checkpoint copies the write-ahead log into the file. It returns the frames in
+// the log and how many of them have been copied.
+func checkpoint(c conn, mode string) (frames, copied int64, err error) {
+	row, err := c.row(context.Background(), "PRAGMA wal_checkpoint("+mode+")")
+	if err != nil {
+		return 0, 0, err
+	}
+	if len(row) != 3 {
+		return 0, 0, fmt.Errorf("checkpoint returned %d columns", len(row))
+	}
+	frames, _ = row[1].(int64)
+	copied, _ = row[2].(int64)
+	return frames, copied, nil
+}
