@@ -94,7 +94,7 @@ func (s *Sender) deliverGroup(ctx context.Context, g group, j job) []queue.Outco
 		r := replyTooLarge(route.Connector)
 		return same(j, queue.Outcome{Disposition: queue.Failed, Reply: r, LastError: r.String()})
 	}
-	if route.Requirement.Level == domainsec.LevelDomainSecure {
+	if route.Requirement.Level == domainsec.LevelDomainSecure || route.TLSDomain != "" {
 		return s.run(ctx, s.securedAttempt(ctx, route, route.TLSDomain, j.config), j).outcomes
 	}
 	if g.try != "" {

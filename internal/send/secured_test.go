@@ -181,6 +181,37 @@ func TestRevokedOwnCertificateIsNotPresentedToAnybody(t *testing.T) {
 	}
 }
 
+func TestEachFailedSessionIsCounted(t *testing.T) {
+	w := newWorld(t, worldOptions{})
+	one, two := newPeer(t, manner{}), newPeer(t, manner{tls: w.serverTLS(named("mail.adatum.example"))})
+	w.at(partnerA, one.host("mail1.woodgrovebank.com", 10), two.host("mail2.woodgrovebank.com", 20))
+	got := w.deliver("x@woodgrovebank.com")
+	if got[0].Disposition != queue.Deferred || !strings.Contains(got[0].LastError, "NoTLS") {
+		t.Errorf("outcome %s", show(got))
+	}
+	if n := w.counters.Snapshot().DomainSecuredOutboundSessionFailures; n != 2 {
+		t.Errorf("%d session failures, want 2", n)
+	}
+	// A host that nobody reaches had no session that could fail.
+	for _, p := range []*peer{one, two} {
+		_ = p.listener.Close()
+	}
+	w.deliver("x@woodgrovebank.com")
+	if n := w.counters.Snapshot().DomainSecuredOutboundSessionFailures; n != 2 {
+		t.Errorf("%d session failures, want still 2", n)
+	}
+}
+
+func TestTestModeWithAConnectorThatCannotSecure(t *testing.T) {
+	w := newWorld(t, worldOptions{mode: directory.ModeTest, edit: func(c *directory.Configuration) { c.SendConnectors[0].DomainSecureEnabled = false }})
+	p := newPeer(t, manner{tls: w.serverTLS(named("mail.woodgrovebank.com"))})
+	w.at(partnerA, p.host("mail.woodgrovebank.com", 10))
+	got := w.deliver("x@woodgrovebank.com")
+	if got[0].Disposition != queue.Delivered || got[0].Secured || w.counters.Snapshot().WouldHaveFailed[string(partnerA)]["ConnectorNotDomainSecure"] != 1 {
+		t.Errorf("outcome %s, %v", show(got), w.counters.Snapshot().WouldHaveFailed)
+	}
+}
+
 func TestNextExchangerAfterInsecureOne(t *testing.T) {
 	w := newWorld(t, worldOptions{})
 	bad := newPeer(t, manner{})
