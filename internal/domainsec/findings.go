@@ -116,9 +116,11 @@ func sendFindings(c *directory.Configuration, p *directory.Partner) []directory.
 		}
 	}
 	if routes == 0 {
-		return []directory.Finding{{Level: directory.LevelError, Object: object,
+		return []directory.Finding{{
+			Level: directory.LevelError, Object: object,
 			Text: "no enabled send connector has an address space for the domain, so that its mail waits",
-			Fix:  "Write a send connector with addressSpaces: [\"*;1\"] and domainSecureEnabled: true"}}
+			Fix:  "Write a send connector with addressSpaces: [\"*;1\"] and domainSecureEnabled: true",
+		}}
 	}
 	if len(holding) == routes {
 		for i := range holding {

@@ -3,12 +3,12 @@ package domainsec
 import (
 	"testing"
 
+	"mailpact/internal/directory"
+	"mailpact/internal/smtp"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
-
-	"mailpact/internal/directory"
-	"mailpact/internal/smtp"
 )
 
 func fromFacts(domains ...smtp.Domain) FromFacts {
@@ -58,22 +58,38 @@ func TestAlignFrom(t *testing.T) {
 
 		{name: "not secured, unmarked", from: fromFacts(woodgrove), verdict: ordinary, want: unsecured(woodgrove)},
 		{name: "not secured, rule unset", from: fromFacts(woodgrove), verdict: ordinary, partner: directory.Partner{FromAlignment: ""}, want: unsecured(woodgrove)},
-		{name: "not secured, refuse", from: fromFacts(woodgrove), verdict: ordinary, partner: directory.Partner{FromAlignment: directory.FromRefuse}, session: refused(NoTLS),
-			want: refusal(false, []Reason{NoTLS, FromMismatch}, woodgrove)},
-		{name: "not secured, refuse, session good for it", from: fromFacts(woodgrove), verdict: ordinary, partner: directory.Partner{FromAlignment: directory.FromRefuse}, session: secured(),
-			want: refusal(false, []Reason{FromMismatch}, woodgrove)},
-		{name: "not secured, refuse, session temporary", from: fromFacts(woodgrove), verdict: ordinary, partner: directory.Partner{FromAlignment: directory.FromRefuse}, session: refusedForNow(RevocationOffline),
-			want: refusal(true, []Reason{RevocationOffline, FromMismatch}, woodgrove)},
-		{name: "not secured, dmarc shows nothing", from: fromFacts(woodgrove), verdict: ordinary, partner: directory.Partner{FromAlignment: directory.FromDMARC}, session: refused(NoTLS),
-			want: refusal(false, []Reason{NoTLS, FromMismatch}, woodgrove)},
-		{name: "not secured, refuse, test mode", from: fromFacts(woodgrove), verdict: ordinary, partner: directory.Partner{FromAlignment: directory.FromRefuse, Mode: directory.ModeTest},
-			want: FromVerdict{WouldRefuse: true, Unsecured: []smtp.Domain{woodgrove}, Reasons: []Reason{FromMismatch}}},
-		{name: "found by one parser only", from: FromFacts{Fields: 1, Union: []smtp.Domain{stranger, woodgrove}}, verdict: ordinary, partner: directory.Partner{FromAlignment: directory.FromRefuse}, session: refused(NoTLS),
-			want: refusal(false, []Reason{NoTLS, FromMismatch}, woodgrove)},
-		{name: "found in the second field", from: FromFacts{Fields: 2, Union: []smtp.Domain{stranger, woodgrove}}, verdict: ordinary, partner: directory.Partner{FromAlignment: directory.FromRefuse}, session: refused(NoTLS),
-			want: refusal(false, []Reason{NoTLS, FromMismatch}, woodgrove)},
-		{name: "secured for one, the other refuses", from: fromFacts(woodgrove, other), partner: directory.Partner{FromAlignment: directory.FromRefuse}, session: refused(SubjectMismatch),
-			want: refusal(false, []Reason{SubjectMismatch, FromMismatch}, other)},
+		{
+			name: "not secured, refuse", from: fromFacts(woodgrove), verdict: ordinary, partner: directory.Partner{FromAlignment: directory.FromRefuse}, session: refused(NoTLS),
+			want: refusal(false, []Reason{NoTLS, FromMismatch}, woodgrove),
+		},
+		{
+			name: "not secured, refuse, session good for it", from: fromFacts(woodgrove), verdict: ordinary, partner: directory.Partner{FromAlignment: directory.FromRefuse}, session: secured(),
+			want: refusal(false, []Reason{FromMismatch}, woodgrove),
+		},
+		{
+			name: "not secured, refuse, session temporary", from: fromFacts(woodgrove), verdict: ordinary, partner: directory.Partner{FromAlignment: directory.FromRefuse}, session: refusedForNow(RevocationOffline),
+			want: refusal(true, []Reason{RevocationOffline, FromMismatch}, woodgrove),
+		},
+		{
+			name: "not secured, dmarc shows nothing", from: fromFacts(woodgrove), verdict: ordinary, partner: directory.Partner{FromAlignment: directory.FromDMARC}, session: refused(NoTLS),
+			want: refusal(false, []Reason{NoTLS, FromMismatch}, woodgrove),
+		},
+		{
+			name: "not secured, refuse, test mode", from: fromFacts(woodgrove), verdict: ordinary, partner: directory.Partner{FromAlignment: directory.FromRefuse, Mode: directory.ModeTest},
+			want: FromVerdict{WouldRefuse: true, Unsecured: []smtp.Domain{woodgrove}, Reasons: []Reason{FromMismatch}},
+		},
+		{
+			name: "found by one parser only", from: FromFacts{Fields: 1, Union: []smtp.Domain{stranger, woodgrove}}, verdict: ordinary, partner: directory.Partner{FromAlignment: directory.FromRefuse}, session: refused(NoTLS),
+			want: refusal(false, []Reason{NoTLS, FromMismatch}, woodgrove),
+		},
+		{
+			name: "found in the second field", from: FromFacts{Fields: 2, Union: []smtp.Domain{stranger, woodgrove}}, verdict: ordinary, partner: directory.Partner{FromAlignment: directory.FromRefuse}, session: refused(NoTLS),
+			want: refusal(false, []Reason{NoTLS, FromMismatch}, woodgrove),
+		},
+		{
+			name: "secured for one, the other refuses", from: fromFacts(woodgrove, other), partner: directory.Partner{FromAlignment: directory.FromRefuse}, session: refused(SubjectMismatch),
+			want: refusal(false, []Reason{SubjectMismatch, FromMismatch}, other),
+		},
 		{name: "a secure action without a domain secures nothing", from: fromFacts(woodgrove), verdict: Verdict{Action: ActionSecure}, want: unsecured(woodgrove)},
 		{name: "a refused verdict with a domain secures nothing", from: fromFacts(woodgrove), verdict: Verdict{Action: ActionRefuse, Domain: woodgrove}, want: unsecured(woodgrove)},
 	}

@@ -27,8 +27,10 @@ func VerdictForSender(s SessionFacts, sender smtp.Domain, partner *directory.Par
 	}
 	if partner.Domain != sender {
 		// A caller's fault must not let a listed domain pass as an unlisted one.
-		return Verdict{Action: ActionRefuse, Reasons: []Reason{SubjectMismatch},
-			Detail: fmt.Sprintf("the partner's rules are those of %q, not of %q", partner.Domain, sender)}
+		return Verdict{
+			Action: ActionRefuse, Reasons: []Reason{SubjectMismatch},
+			Detail: fmt.Sprintf("the partner's rules are those of %q, not of %q", partner.Domain, sender),
+		}
 	}
 	v := sessionVerdict(s, sender, partner)
 	if partner.Mode == directory.ModeTest {

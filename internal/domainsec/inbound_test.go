@@ -5,11 +5,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
-
 	"mailpact/internal/directory"
 	"mailpact/internal/smtp"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 const (
@@ -139,10 +139,14 @@ func TestVerdictForSender(t *testing.T) {
 			s.Peer.MatchedName, s.Peer.Paths[0].Revocation = "", RevocationUnknown
 		}, want: refused(SubjectMismatch)},
 
-		{name: "test mode, refused", partner: inTestMode, with: func(s *SessionFacts) { s.TLS = nil },
-			want: Verdict{Action: ActionOrdinary, Reasons: []Reason{NoTLS}, WouldRefuse: true}},
-		{name: "test mode, revocation unknown", partner: inTestMode, with: path(func(p *PathFacts) { p.Revocation = RevocationUnknown }),
-			want: Verdict{Action: ActionOrdinary, Reasons: []Reason{RevocationOffline}, WouldRefuse: true, Temporary: true}},
+		{
+			name: "test mode, refused", partner: inTestMode, with: func(s *SessionFacts) { s.TLS = nil },
+			want: Verdict{Action: ActionOrdinary, Reasons: []Reason{NoTLS}, WouldRefuse: true},
+		},
+		{
+			name: "test mode, revocation unknown", partner: inTestMode, with: path(func(p *PathFacts) { p.Revocation = RevocationUnknown }),
+			want: Verdict{Action: ActionOrdinary, Reasons: []Reason{RevocationOffline}, WouldRefuse: true, Temporary: true},
+		},
 		{name: "test mode, all good", partner: inTestMode, want: func() Verdict {
 			v := secured()
 			v.Action, v.Domain = ActionOrdinary, ""
@@ -272,6 +276,16 @@ func TestPermissionsFor(t *testing.T) {
 				t.Errorf("got %v, want %v", got, tt.want)
 			}
 		})
+	}
+	inner := &directory.ReceiveConnector{
+		AuthMechanism:    []directory.AuthMechanism{directory.AuthExternalAuthoritative},
+		PermissionGroups: []directory.PermissionGroup{directory.GroupExchangeServers},
+	}
+	if got := PermissionsFor(Verdict{Action: ActionOrdinary}, inner); got != anonymous|SMTPAcceptAnyRecipient {
+		t.Errorf("externally secured: got %v", got)
+	}
+	if got := PermissionsFor(refused(NoTLS), inner); got != 0 {
+		t.Errorf("externally secured, refused: got %v", got)
 	}
 	if got := PermissionsFor(secured(), nil); got != 0 {
 		t.Errorf("no connector: got %v", got)

@@ -3,10 +3,10 @@ package domainsec
 import (
 	"strings"
 
-	"golang.org/x/net/publicsuffix"
-
 	"mailpact/internal/directory"
 	"mailpact/internal/smtp"
+
+	"golang.org/x/net/publicsuffix"
 )
 
 // Limits of a host name (RFC 1035, section 2.3.4), in octets without a trailing dot.
@@ -92,10 +92,7 @@ func covers(name, host string) bool {
 // belongs reports whether name is "*." + domain or one label below domain.
 func belongs(name, domain string) bool {
 	label, ok := strings.CutSuffix(name, "."+domain)
-	if !ok || !(label == "*" || isLabel(label)) {
-		return false
-	}
-	return !isPublicSuffix(domain)
+	return ok && (label == "*" || isLabel(label)) && !isPublicSuffix(domain)
 }
 
 // coversListed applies the rule "listed". A listed name may be a wildcard

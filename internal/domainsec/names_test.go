@@ -4,10 +4,10 @@ import (
 	"strings"
 	"testing"
 
-	"pgregory.net/rapid"
-
 	"mailpact/internal/directory"
 	"mailpact/internal/smtp"
+
+	"pgregory.net/rapid"
 )
 
 // TestMatchDomain holds every row of the table of name matching that Domain

@@ -59,8 +59,10 @@ type Requirement struct {
 // A requirement that the connector cannot meet holds the message; it is never lowered.
 func RequirementFor(d smtp.Domain, partner *directory.Partner, c *directory.SendConnector) Requirement {
 	if c == nil {
-		return Requirement{Hold: fmt.Sprintf("no send connector routes %s; add one whose addressSpaces cover it", d),
-			Reasons: []Reason{ConnectorNotDomainSecure}}
+		return Requirement{
+			Hold:    fmt.Sprintf("no send connector routes %s; add one whose addressSpaces cover it", d),
+			Reasons: []Reason{ConnectorNotDomainSecure},
+		}
 	}
 	r := unlistedRequirement(c)
 	if d == "" || partner == nil || !partner.Send || partner.Domain != d {
@@ -74,9 +76,11 @@ func RequirementFor(d smtp.Domain, partner *directory.Partner, c *directory.Send
 		}
 		return r
 	case len(conflicts) > 0:
-		return Requirement{Level: LevelDomainSecure, TLSDomain: d, Reasons: []Reason{ConnectorNotDomainSecure},
+		return Requirement{
+			Level: LevelDomainSecure, TLSDomain: d, Reasons: []Reason{ConnectorNotDomainSecure},
 			Hold: fmt.Sprintf("%s is in TLSSendDomainSecureList, but send connector %q %s",
-				d, c.Name, strings.Join(conflicts, ", and "))}
+				d, c.Name, strings.Join(conflicts, ", and ")),
+		}
 	default:
 		return Requirement{Level: LevelDomainSecure, TLSDomain: d}
 	}
@@ -93,8 +97,10 @@ func unlistedRequirement(c *directory.SendConnector) Requirement {
 	}
 	switch {
 	case c.RequireTLS && len(without) > 0:
-		return Requirement{Level: LevelTLSRequired, Reasons: []Reason{NoTLS},
-			Hold: fmt.Sprintf("send connector %q has requireTLS: true and %s; unset one of them", c.Name, strings.Join(without, ", "))}
+		return Requirement{
+			Level: LevelTLSRequired, Reasons: []Reason{NoTLS},
+			Hold: fmt.Sprintf("send connector %q has requireTLS: true and %s; unset one of them", c.Name, strings.Join(without, ", ")),
+		}
 	case c.RequireTLS:
 		return Requirement{Level: LevelTLSRequired}
 	case len(without) > 0:

@@ -4,11 +4,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
-
 	"mailpact/internal/directory"
 	"mailpact/internal/smtp"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 func goodConnector() *directory.SendConnector {
@@ -67,8 +67,10 @@ func TestVerdictForServer(t *testing.T) {
 		{name: "weak", with: fault(WeakSignature), want: refused(WeakSignature)},
 		{name: "invalid chain", with: fault(InvalidChain), want: refused(InvalidChain)},
 		{name: "clientAuth alone", with: path(func(p *PathFacts) { p.Usage = UsageClientAuth }), want: refused(WrongUsage)},
-		{name: "serverAuth alone, strict", with: path(func(p *PathFacts) { p.Usage = UsageServerAuth }),
-			partner: func(p *directory.Partner) { p.Usage = directory.UsageStrict }, want: securedWith(func(p *PathFacts) { p.Usage = UsageServerAuth })},
+		{
+			name: "serverAuth alone, strict", with: path(func(p *PathFacts) { p.Usage = UsageServerAuth }),
+			partner: func(p *directory.Partner) { p.Usage = directory.UsageStrict }, want: securedWith(func(p *PathFacts) { p.Usage = UsageServerAuth }),
+		},
 		{name: "revoked", with: path(func(p *PathFacts) { p.Revocation = RevocationRevoked }), want: refused(Revoked)},
 		{name: "revocation unknown", with: path(func(p *PathFacts) { p.Revocation = RevocationUnknown }), want: refusedForNow(RevocationOffline)},
 		{name: "no name matches the recipient's domain", with: func(o *OutboundFacts) { o.Peer.MatchedName = "" }, want: refused(SubjectMismatch)},
@@ -122,31 +124,49 @@ func TestRequirementFor(t *testing.T) {
 		hold      []string // what Hold must say; none: it must be empty
 	}{
 		{name: "listed", want: Requirement{Level: LevelDomainSecure, TLSDomain: woodgrove}},
-		{name: "listed, connector not DomainSecureEnabled", connector: func(c *directory.SendConnector) { c.DomainSecureEnabled = false },
-			want: held(), hold: []string{"woodgrovebank.com", `"Internet"`, "domainSecureEnabled"}},
-		{name: "listed, smart hosts", connector: func(c *directory.SendConnector) { c.DNSRoutingEnabled, c.SmartHosts = false, []string{"x.example"} },
-			want: held(), hold: []string{"dnsRoutingEnabled"}},
+		{
+			name: "listed, connector not DomainSecureEnabled", connector: func(c *directory.SendConnector) { c.DomainSecureEnabled = false },
+			want: held(), hold: []string{"woodgrovebank.com", `"Internet"`, "domainSecureEnabled"},
+		},
+		{
+			name: "listed, smart hosts", connector: func(c *directory.SendConnector) { c.DNSRoutingEnabled, c.SmartHosts = false, []string{"x.example"} },
+			want: held(), hold: []string{"dnsRoutingEnabled"},
+		},
 		{name: "listed, STARTTLS ignored", connector: func(c *directory.SendConnector) { c.IgnoreSTARTTLS = true }, want: held(), hold: []string{"ignoreSTARTTLS"}},
 		{name: "listed, HELO forced", connector: func(c *directory.SendConnector) { c.ForceHELO = true }, want: held(), hold: []string{"forceHELO"}},
-		{name: "listed, two faults", connector: func(c *directory.SendConnector) { c.ForceHELO, c.DomainSecureEnabled = true, false },
-			want: held(), hold: []string{"forceHELO", "domainSecureEnabled"}},
+		{
+			name: "listed, two faults", connector: func(c *directory.SendConnector) { c.ForceHELO, c.DomainSecureEnabled = true, false },
+			want: held(), hold: []string{"forceHELO", "domainSecureEnabled"},
+		},
 		{name: "listed, unknown mode", partner: func(p *directory.Partner) { p.Mode = "" }, want: Requirement{Level: LevelDomainSecure, TLSDomain: woodgrove}},
 		{name: "test mode", partner: inTestMode, want: Requirement{Level: LevelOpportunistic, TLSDomain: woodgrove, TrySecured: true}},
-		{name: "test mode, connector cannot", partner: inTestMode, connector: func(c *directory.SendConnector) { c.DomainSecureEnabled = false },
-			want: Requirement{Level: LevelOpportunistic}},
-		{name: "test mode, TLS required", partner: inTestMode, connector: func(c *directory.SendConnector) { c.RequireTLS = true },
-			want: Requirement{Level: LevelTLSRequired, TLSDomain: woodgrove, TrySecured: true}},
+		{
+			name: "test mode, connector cannot", partner: inTestMode, connector: func(c *directory.SendConnector) { c.DomainSecureEnabled = false },
+			want: Requirement{Level: LevelOpportunistic},
+		},
+		{
+			name: "test mode, TLS required", partner: inTestMode, connector: func(c *directory.SendConnector) { c.RequireTLS = true },
+			want: Requirement{Level: LevelTLSRequired, TLSDomain: woodgrove, TrySecured: true},
+		},
 		{name: "not in the list", partner: func(p *directory.Partner) { p.Send = false }, want: Requirement{Level: LevelOpportunistic}},
 		{name: "another domain's partner", partner: func(p *directory.Partner) { p.Domain = fabrikam }, want: Requirement{Level: LevelOpportunistic}},
-		{name: "not in the list, TLS required", partner: func(p *directory.Partner) { p.Send = false },
-			connector: func(c *directory.SendConnector) { c.RequireTLS = true }, want: Requirement{Level: LevelTLSRequired}},
-		{name: "not in the list, STARTTLS ignored", partner: func(p *directory.Partner) { p.Send = false },
-			connector: func(c *directory.SendConnector) { c.IgnoreSTARTTLS = true }, want: Requirement{Level: LevelPlain}},
-		{name: "not in the list, HELO forced", partner: func(p *directory.Partner) { p.Send = false },
-			connector: func(c *directory.SendConnector) { c.ForceHELO = true }, want: Requirement{Level: LevelPlain}},
-		{name: "TLS required and ignored", partner: func(p *directory.Partner) { p.Send = false },
+		{
+			name: "not in the list, TLS required", partner: func(p *directory.Partner) { p.Send = false },
+			connector: func(c *directory.SendConnector) { c.RequireTLS = true }, want: Requirement{Level: LevelTLSRequired},
+		},
+		{
+			name: "not in the list, STARTTLS ignored", partner: func(p *directory.Partner) { p.Send = false },
+			connector: func(c *directory.SendConnector) { c.IgnoreSTARTTLS = true }, want: Requirement{Level: LevelPlain},
+		},
+		{
+			name: "not in the list, HELO forced", partner: func(p *directory.Partner) { p.Send = false },
+			connector: func(c *directory.SendConnector) { c.ForceHELO = true }, want: Requirement{Level: LevelPlain},
+		},
+		{
+			name: "TLS required and ignored", partner: func(p *directory.Partner) { p.Send = false },
 			connector: func(c *directory.SendConnector) { c.RequireTLS, c.IgnoreSTARTTLS = true, true },
-			want:      Requirement{Level: LevelTLSRequired, Reasons: []Reason{NoTLS}}, hold: []string{"requireTLS", "ignoreSTARTTLS"}},
+			want:      Requirement{Level: LevelTLSRequired, Reasons: []Reason{NoTLS}}, hold: []string{"requireTLS", "ignoreSTARTTLS"},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -188,9 +208,11 @@ func held() Requirement {
 
 func TestFindings(t *testing.T) {
 	secureDoor := func() directory.ReceiveConnector {
-		return directory.ReceiveConnector{Name: "Inet", Bindings: []string{"0.0.0.0:25"}, DomainSecureEnabled: true,
+		return directory.ReceiveConnector{
+			Name: "Inet", Bindings: []string{"0.0.0.0:25"}, DomainSecureEnabled: true,
 			AuthMechanism:    []directory.AuthMechanism{directory.AuthTLS},
-			PermissionGroups: []directory.PermissionGroup{directory.GroupAnonymousUsers, directory.GroupPartners}}
+			PermissionGroups: []directory.PermissionGroup{directory.GroupAnonymousUsers, directory.GroupPartners},
+		}
 	}
 	good := func() *directory.Configuration {
 		return &directory.Configuration{
@@ -224,8 +246,10 @@ func TestFindings(t *testing.T) {
 			inTestMode(&c.Partners[0])
 			c.ReceiveConnectors[0].DomainSecureEnabled, c.SendConnectors = false, nil
 		}, nil},
-		{"send connector cannot secure", func(c *directory.Configuration) { c.SendConnectors[0].DomainSecureEnabled = false },
-			[]string{"error sendConnectors[Internet]"}},
+		{
+			"send connector cannot secure", func(c *directory.Configuration) { c.SendConnectors[0].DomainSecureEnabled = false },
+			[]string{"error sendConnectors[Internet]"},
+		},
 		{"one of two cannot secure", func(c *directory.Configuration) {
 			s := *goodConnector()
 			s.Name, s.IgnoreSTARTTLS = "Other", true

@@ -71,8 +71,10 @@ func judgePeer(peer *PeerFacts, q question) judgement {
 		return judgement{reasons: []Reason{EmptyCertificate}, detail: "the peer presented no certificate"}
 	}
 	if peer.Domain != q.domain || peer.Direction != q.way || q.domain == "" {
-		return judgement{reasons: []Reason{SubjectMismatch},
-			detail: fmt.Sprintf("the certificate was judged for %q, not for %q", peer.Domain, q.domain)}
+		return judgement{
+			reasons: []Reason{SubjectMismatch},
+			detail:  fmt.Sprintf("the certificate was judged for %q, not for %q", peer.Domain, q.domain),
+		}
 	}
 	j := combinePaths(peer, q)
 	if peer.MatchedName == "" {

@@ -57,8 +57,10 @@ func newCacheFixture(t testing.TB) *cacheFixture {
 		t.Fatal(err)
 	}
 	f.v = v
-	f.request = Request{Presented: f.leaf.Chain, Chain: HashChain(f.leaf.Chain), Domain: woodgrove,
-		Direction: domainsec.Inbound, Partner: partner(), Now: time.Now()}
+	f.request = Request{
+		Presented: f.leaf.Chain, Chain: HashChain(f.leaf.Chain), Domain: woodgrove,
+		Direction: domainsec.Inbound, Partner: partner(), Now: time.Now(),
+	}
 	return f
 }
 
@@ -269,7 +271,8 @@ func TestHashChain(t *testing.T) {
 		}
 		seen[id] = name
 	}
-	if HashChain([]*x509.Certificate{a, b}) != HashChain([]*x509.Certificate{a, b}) {
+	first, again := HashChain([]*x509.Certificate{a, b}), HashChain([]*x509.Certificate{a, b})
+	if first != again {
 		t.Error("one chain has two IDs")
 	}
 }

@@ -12,19 +12,19 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"github.com/google/go-cmp/cmp"
-
 	"mailpact/internal/trust/pkitest"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestDescribeCertificate(t *testing.T) {
-	ca := pkitest.NewRoot(t, pkitest.CAOptions{Subject: &pkix.Name{CommonName: "Contoso Issuing CA", Organization: []string{"Contoso, Ltd."}, Country: []string{"US"}}})
+	ca := pkitest.NewRoot(t, pkitest.CAOptions{Subject: &pkix.Name{CommonName: "Contoso Issuing CA", Locality: []string{"Contoso, Ltd."}, Country: []string{"US"}}})
 	leaf := ca.Issue(t, pkitest.LeafOptions{
 		Subject: &pkix.Name{CommonName: "edgea36", OrganizationalUnit: []string{"Contoso"}},
 		Names:   []string{"edgea36.contoso.com"}, Serial: big.NewInt(0xA0B),
 	}).Certificate
 	got := DescribeCertificate(leaf)
-	if got.Subject != "CN=edgea36, OU=Contoso" || got.Issuer != `CN=Contoso Issuing CA, O=Contoso\, Ltd., C=US` || got.SerialNumber != "0A0B" {
+	if got.Subject != "CN=edgea36, OU=Contoso" || got.Issuer != `CN=Contoso Issuing CA, L=Contoso\, Ltd., C=US` || got.SerialNumber != "0A0B" {
 		t.Errorf("got %q, %q, %q", got.Subject, got.Issuer, got.SerialNumber)
 	}
 	if want := fmt.Sprintf("%X", sha1.Sum(leaf.Raw)); got.SHA1 != want {
@@ -89,7 +89,7 @@ func TestDistinguishedName(t *testing.T) {
 }
 
 func FuzzDistinguishedName(f *testing.F) {
-	der, err := asn1.Marshal(pkix.Name{CommonName: "a,b\r\n", Organization: []string{"c"}}.ToRDNSequence())
+	der, err := asn1.Marshal(pkix.Name{CommonName: "a,b\r\n", Locality: []string{"c"}}.ToRDNSequence())
 	if err != nil {
 		f.Fatal(err)
 	}

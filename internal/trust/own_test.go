@@ -7,11 +7,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"mailpact/internal/directory"
 	"mailpact/internal/domainsec"
 	"mailpact/internal/trust/pkitest"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestOwnStatus(t *testing.T) {

@@ -30,8 +30,11 @@ func TestLoadingFaults(t *testing.T) {
 		{"empty scope", anchorIn(file(pkitest.PEM(root.Certificate)), directory.Scope{}), []string{"scope is empty"}},
 		{"a leaf for everybody", anchorIn(file(pkitest.PEM(leaf.Certificate)), anyScope()), []string{"no CA", "scope"}},
 		{"unknown revocation mode", directory.Trust{Anchors: []directory.Anchor{{File: file(pkitest.PEM(root.Certificate)), Scope: anyScope(), Revocation: "later"}}}, []string{"required or none"}},
-		{"an intermediate that is no CA", directory.Trust{Intermediates: []directory.Intermediate{{File: file(pkitest.PEM(leaf.Certificate)), Scope: anyScope()}}},
-			[]string{"trust.intermediates[0]", "no CA", "trust.anchors"}},
+		{
+			"an intermediate that is no CA",
+			directory.Trust{Intermediates: []directory.Intermediate{{File: file(pkitest.PEM(leaf.Certificate)), Scope: anyScope()}}},
+			[]string{"trust.intermediates[0]", "no CA", "trust.anchors"},
+		},
 		{"intermediate without scope", directory.Trust{Intermediates: []directory.Intermediate{{File: file(pkitest.PEM(root.Certificate))}}}, []string{"scope is empty"}},
 		{"all faults at once", directory.Trust{
 			Anchors:       []directory.Anchor{{File: "/none/a.pem", Scope: anyScope()}, {File: "/none/b.pem", Scope: anyScope()}},

@@ -13,12 +13,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"mailpact/internal/directory"
 	"mailpact/internal/domainsec"
 	"mailpact/internal/smtp"
 	"mailpact/internal/trust/pkitest"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 const (
@@ -220,8 +220,10 @@ func TestReasons(t *testing.T) {
 			Issue(t, pkitest.LeafOptions{CommonName: "mail1.woodgrovebank.com", Names: []string{"mail.fabrikam.example"}}).Chain, "SubjectMismatch", ""},
 		{"unknown critical extension", issue(pkitest.LeafOptions{Extra: unknownCritical}), "InvalidChain", ""},
 		{"unknown critical extension on the CA", under(pkitest.CAOptions{Extra: unknownCritical}), "InvalidChain", ""},
-		{"several faults", issue(pkitest.LeafOptions{Names: []string{"x.example"}, KeyType: pkitest.P224, NotBefore: now.Add(-48 * time.Hour), NotAfter: now.Add(-time.Hour),
-			Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}}), "WeakSignature SubjectMismatch WrongUsage CertificateExpired", ""},
+		{"several faults", issue(pkitest.LeafOptions{
+			Names: []string{"x.example"}, KeyType: pkitest.P224, NotBefore: now.Add(-48 * time.Hour), NotAfter: now.Add(-time.Hour),
+			Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
+		}), "WeakSignature SubjectMismatch WrongUsage CertificateExpired", ""},
 		{"the root presented too", append(slices.Clone(issue(pkitest.LeafOptions{})), root.Certificate), "secured", ""},
 		{"in the wrong order, with strays", append([]*x509.Certificate{issue(pkitest.LeafOptions{})[0], root.Certificate, stranger.Certificate, rsaMid.Certificate}, mid.Certificate), "secured", ""},
 		{"too many certificates", append(issue(pkitest.LeafOptions{}), slices.Repeat([]*x509.Certificate{stranger.Certificate}, 9)...), "InvalidChain", ""},
