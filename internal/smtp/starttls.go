@@ -60,13 +60,14 @@ func (l *loop) startTLS(ctx context.Context, argument []byte) {
 func (l *loop) handshake(ctx context.Context, cfg *tls.Config) {
 	l.endTransaction()
 	hctx, cancel := context.WithDeadline(ctx, l.wire.handshakeDeadline())
-	watched := make(chan struct{})
+	stopping := make(chan bool, 1)
 	go func() {
-		defer close(watched)
 		select {
 		case <-l.shutdown:
 			cancel()
+			stopping <- true
 		case <-hctx.Done():
+			stopping <- false
 		}
 	}()
 	conn := tls.Server(l.wire.raw, cfg)
@@ -76,12 +77,12 @@ func (l *loop) handshake(ctx context.Context, cfg *tls.Config) {
 	}
 	timedOut := errors.Is(hctx.Err(), context.DeadlineExceeded)
 	cancel()
-	<-watched
+	stopped := <-stopping
 
 	if err != nil {
 		l.session.HandshakeDone(ctx, nil, fmt.Errorf("shaking hands: %w", err))
 		switch {
-		case l.wire.mustEnd():
+		case stopped:
 			l.finish(EndLocal)
 		case timedOut || isTimeout(err):
 			l.finish(EndTimeout)
