@@ -55,13 +55,13 @@ func authservID(s string) (id string, ok bool) {
 }
 
 func sameAuthservID(id, own string) bool {
-	if strings.EqualFold(squeezeText(id), squeezeText(own)) {
+	if id = squeezeText(id); strings.EqualFold(id, squeezeText(own)) || strings.EqualFold(id, authservToken(own)) {
 		return true
 	}
 	if isASCII(id) && isASCII(own) {
 		return false // no other spelling of a domain is left
 	}
-	a, err := smtp.ParseDomain(strings.TrimSpace(id))
+	a, err := smtp.ParseDomain(id)
 	if err != nil {
 		return false
 	}

@@ -50,19 +50,20 @@ func Mark(o MarkOptions) []byte {
 		{"revocation-time", revocationTime(o.RevocationTime), false},
 		{"by", o.By, false},
 	}
-	var b strings.Builder
+	clauses := make([]string, 0, len(pairs))
 	for _, p := range pairs {
 		switch {
 		case p.quoted:
-			b.WriteString("; " + p.key + `="` + escaped(p.value, true) + `"`)
+			clauses = append(clauses, p.key+`="`+escaped(p.value, "")+`";`)
 		case p.value != "":
-			b.WriteString("; " + p.key + "=" + escaped(p.value, false))
+			clauses = append(clauses, p.key+"="+escaped(p.value, " ")+";")
 		}
 	}
-	dst := make([]byte, 0, 1024)
-	dst = appendFolded(dst, MarkField, strings.TrimPrefix(b.String(), "; "))
-	return appendFolded(dst, "Authentication-Results",
-		authservToken(o.AuthservID)+"; "+securedMethod+"=pass policy.domain="+escaped(string(o.Domain), false))
+	last := &clauses[len(clauses)-1]
+	*last = strings.TrimSuffix(*last, ";")
+	dst := appendFolded(make([]byte, 0, 1024), MarkField, clauses...)
+	return appendFolded(dst, "Authentication-Results", authservToken(o.AuthservID)+";",
+		securedMethod+"=pass policy.domain="+escaped(string(o.Domain), " "))
 }
 
 // authservToken returns id as a token. What cannot stand in one is escaped: an
@@ -71,8 +72,7 @@ func authservToken(id string) string {
 	if id == "" {
 		return "unknown"
 	}
-	return strings.NewReplacer("(", "%28", ")", "%29", "<", "%3C", ">", "%3E", "@", "%40", ",", "%2C", ":", "%3A",
-		"/", "%2F", "[", "%5B", "]", "%5D", "?", "%3F", "=", "%3D").Replace(escaped(id, false))
+	return escaped(id, " ()<>@,:/[]?=")
 }
 
 func revocationWord(s domainsec.RevocationStatus) string {

@@ -34,29 +34,28 @@ type ReceivedOptions struct {
 // TLS session stands in a comment, as is the custom; a HELO argument that is no
 // domain or address literal stands in one too.
 func Received(o ReceivedOptions) []byte {
-	parts := make([]string, 0, 12)
+	clauses := make([]string, 0, 8)
 	hello, odd := helloDomain(o.Hello)
-	parts = append(parts, "from", hello, "("+clientInfo(o.Client)+")")
+	clauses = append(clauses, "from "+hello+" ("+clientInfo(o.Client)+")")
 	if odd != "" {
-		parts = append(parts, "(helo "+odd+")")
+		clauses = append(clauses, "(helo "+odd+")")
 	}
-	parts = append(parts, "by", hostToken(o.By), "with", protocol(o))
+	clauses = append(clauses, "by "+hostToken(o.By)+" with "+protocol(o))
 	if o.TLS != nil {
-		parts = append(parts, tlsComment(o))
+		clauses = append(clauses, tlsComment(o))
 	}
 	if id := idToken(o.SessionID, o.MessageID); id != "" {
-		parts = append(parts, "id", id)
+		clauses = append(clauses, "id "+id)
 	}
 	if o.For != nil {
-		if to := o.For.String(); isPrintable(to) && len(to) <= maxLine/2 {
-			if !strings.HasPrefix(to, "<") {
-				to = "<" + to + ">"
-			}
-			parts = append(parts, "for", to)
+		// A quoted local part with a space could be folded there and change.
+		if to := o.For.String(); isVisible(to) && len(to) <= maxLine/2 {
+			clauses = append(clauses, "for <"+to+">")
 		}
 	}
-	value := strings.Join(parts, " ") + "; " + headerDate(o.Date)
-	return appendFolded(make([]byte, 0, len(value)+64), "Received", singleSpaced(value))
+	clauses[len(clauses)-1] += ";"
+	clauses = append(clauses, o.Date.Format(dateLayout))
+	return appendFolded(make([]byte, 0, 512), "Received", clauses...)
 }
 
 // protocol is the registered name of RFC 3848.
@@ -132,9 +131,7 @@ func orEmpty(s string) string {
 }
 
 // commentText returns s for a place in a comment: escaped, and parentheses too.
-func commentText(s string) string {
-	return strings.NewReplacer("(", "%28", ")", "%29").Replace(escaped(s, true))
-}
+func commentText(s string) string { return escaped(s, "()") }
 
 // idToken makes the atom of the ID clause.
 func idToken(session, message string) string {
@@ -180,16 +177,14 @@ func isHostName(s string) bool {
 	return true
 }
 
-func isPrintable(s string) bool {
+func isVisible(s string) bool {
 	for i := range len(s) {
-		if s[i] < ' ' || s[i] >= 0x7f {
+		if s[i] <= ' ' || s[i] >= 0x7f {
 			return false
 		}
 	}
 	return s != ""
 }
-
-func singleSpaced(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 func cut(s string, n int) string {
 	if len(s) > n {
