@@ -13,7 +13,10 @@
 //   - Rights are computed anew at each MAIL. A transaction that is secured for
 //     a listed domain has the rights of the Partners group and no others; the
 //     next one in the same session starts from nothing.
-//   - Only accepted domains are recipients, secured or not: nobody relays.
+//   - Only accepted domains are recipients, secured or not. The one exception is
+//     a connector that is externally secured: its clients are inner servers of
+//     our own, may relay, and are never marked. directory lets such a connector
+//     listen on inside addresses only and never be DomainSecureEnabled.
 //   - Nothing is fetched for strangers. A peer's certificate is judged when a
 //     MAIL names a listed domain, or, for the null reverse-path, when one of
 //     its names matches a listed domain.

@@ -10,8 +10,7 @@ import (
 )
 
 // Recipient takes recipients in accepted domains, and others only from our own
-// inner servers.
-// How many there may be, the loop knows.
+// inner servers. How many there may be, the loop knows.
 func (x *session) Recipient(_ context.Context, to smtp.ForwardPath, _ smtp.RecipientParameters) (smtp.Reply, error) {
 	target, err := x.target(to.Mailbox)
 	if err != nil {
