@@ -81,6 +81,49 @@ func TestOwnStatus(t *testing.T) {
 			t.Errorf("got %+v", got)
 		}
 	})
+	t.Run("remembered while it holds", func(t *testing.T) {
+		clock := now
+		a := goodAnswers()
+		v, err := New(Options{Revocation: a, Now: func() time.Time { return clock }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ask := func(ctx context.Context) int {
+			v.OwnStatus(ctx, leaf.Chain)
+			return a.count()
+		}
+		ended, cancel := context.WithCancel(context.Background())
+		cancel()
+		ctx := context.Background()
+		for i, step := range []struct {
+			ctx   context.Context
+			after time.Duration
+			asked int
+		}{{ended, 0, 1}, {ctx, 0, 2}, {ctx, 0, 2}, {ctx, maxFailureAge - time.Second, 2}, {ctx, time.Second, 3}, {ctx, -time.Hour, 4}} {
+			clock = clock.Add(step.after)
+			if got := ask(step.ctx); got != step.asked {
+				t.Errorf("step %d: asked %d times, want %d", i, got, step.asked)
+			}
+		}
+		a.generation.Add(1)
+		if got := ask(ctx); got != 5 {
+			t.Errorf("after a CRL changed: asked %d times, want 5", got)
+		}
+		a.status = domainsec.RevocationUnknown
+		a.generation.Add(1)
+		ask(ctx)
+		clock = clock.Add(maxUnknownAge)
+		if got := ask(ctx); got != 7 {
+			t.Errorf("unknown: asked %d times, want 7", got)
+		}
+		for range 3 * maxOwnAnswers {
+			a.generation.Add(1)
+			ask(ctx)
+		}
+		if n := len(v.own.answers); n > maxOwnAnswers {
+			t.Errorf("%d answers remembered", n)
+		}
+	})
 	t.Run("without a checker", func(t *testing.T) {
 		got := (&world{}).verifier(t).OwnStatus(context.Background(), leaf.Chain)
 		if got.Status != unknown || !strings.Contains(got.Detail, "not checked") {
@@ -96,7 +139,8 @@ func TestSystemRoots(t *testing.T) {
 	pool.AddCert(root.Certificate)
 	chain := root.Issue(t, leafFor("woodgrovebank.com")).Chain
 	for on, want := range map[bool]string{true: "secured", false: "UntrustedRoot"} {
-		v, err := New(Options{Config: directory.Trust{SystemRoots: on}, SystemRoots: pool, Revocation: goodAnswers()})
+		a := goodAnswers()
+		v, err := New(Options{Config: directory.Trust{SystemRoots: on}, SystemRoots: pool, Revocation: a})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,6 +150,9 @@ func TestSystemRoots(t *testing.T) {
 		// The root sent along, out of order, does not confuse the search.
 		if got := judge(t, v, append(chain[:1:1], root.Certificate), partner()); got != want {
 			t.Errorf("systemRoots %t, root presented: %q, want %q", on, got, want)
+		}
+		if n := a.count(); on && n != 2 {
+			t.Errorf("asked about %d paths; the root that was presented is the one in the pool", n)
 		}
 	}
 }

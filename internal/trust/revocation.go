@@ -3,7 +3,6 @@ package trust
 import (
 	"context"
 	"crypto/x509"
-	"fmt"
 	"time"
 
 	"mailpact/internal/domainsec"
@@ -89,76 +88,4 @@ func (v *Verifier) checkPath(ctx context.Context, path []*x509.Certificate) Path
 	s := v.revocation.CheckPath(ctx, path)
 	s.Reasons = nil
 	return s
-}
-
-// OwnStatus reports whether our own certificate, with the chain as it is
-// presented, can be shown to be good now: Reasons names what is wrong with the
-// certificate itself, Status what is known of its revocation. It needs a path:
-// to an anchor of the trust settings, whatever its scope, or within the
-// presented chain. A self-signed certificate needs no revocation.
-func (v *Verifier) OwnStatus(ctx context.Context, chain []*x509.Certificate) PathStatus {
-	if len(chain) == 0 || chain[0] == nil {
-		return PathStatus{Detail: "there is no certificate"}
-	}
-	now := v.now()
-	var f pathFaults
-	f.dates(chain[0], now)
-	s := v.ownRevocation(ctx, chain, now)
-	s.Reasons = domainsec.SortReasons(f.reasons)
-	if s.Status == domainsec.RevocationRevoked {
-		s.Reasons = append([]domainsec.Reason{domainsec.Revoked}, s.Reasons...)
-	}
-	if f.detail != "" && s.Status != domainsec.RevocationRevoked {
-		s.Detail = f.detail
-	}
-	s.ValidUntil = earliest(s.ValidUntil, chain[0].NotAfter)
-	return s
-}
-
-func (v *Verifier) ownRevocation(ctx context.Context, chain []*x509.Certificate, now time.Time) PathStatus {
-	if selfIssued(chain[0]) && chain[0].CheckSignature(chain[0].SignatureAlgorithm, chain[0].RawTBSCertificate, chain[0].Signature) == nil {
-		return PathStatus{Status: domainsec.RevocationNotRequired}
-	}
-	paths, _ := v.builder.Build(ctx, v.buildRequest(chain, now))
-	var unknown *PathStatus
-	var good *PathStatus
-	for _, p := range paths {
-		required := p.Public || !v.store.exempt(p.Elements[len(p.Elements)-1])
-		s := v.pathStatus(ctx, p, required)
-		switch s.Status {
-		case domainsec.RevocationRevoked:
-			return s
-		case domainsec.RevocationGood, domainsec.RevocationNotRequired:
-			if good == nil {
-				good = &s
-			}
-		default:
-			if unknown == nil {
-				unknown = &s
-			}
-		}
-	}
-	switch {
-	case good != nil:
-		return *good
-	case unknown != nil:
-		return *unknown
-	case v.revocation == nil:
-		return PathStatus{Detail: "revocation is not checked by this server"}
-	}
-	presented := ownPath(chain)
-	if len(presented) < 2 {
-		return PathStatus{Detail: fmt.Sprintf("the issuer of %s is neither in its file nor in the trust settings; append the CA certificate to certificateFile, or list the root under trust.anchors", certificateLabel(chain[0]))}
-	}
-	return v.checkPath(ctx, presented)
-}
-
-// ownPath returns the part of a presented chain, from the leaf on, in which
-// each certificate is signed by the next.
-func ownPath(chain []*x509.Certificate) []*x509.Certificate {
-	n := 1
-	for n < len(chain) && n < maxPathElements && chain[n] != nil && chain[n-1].CheckSignatureFrom(chain[n]) == nil {
-		n++
-	}
-	return chain[:n]
 }

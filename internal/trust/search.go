@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -143,7 +144,14 @@ func (s *search) anchorsAbove(chain []*x509.Certificate) {
 	}
 }
 
+// add keeps a chain once: a root can be found in the pool and among what the
+// peer presented.
 func (s *search) add(c foundChain) {
+	for _, f := range s.found {
+		if f.public == c.public && sameChain(f.elements, c.elements) {
+			return
+		}
+	}
 	if len(s.found) == maxPaths {
 		s.overrun = fmt.Sprintf("more than %d paths to an anchor", maxPaths)
 		return
@@ -239,6 +247,10 @@ func inChain(c *x509.Certificate, chain []*x509.Certificate) bool {
 		}
 	}
 	return false
+}
+
+func sameChain(a, b []*x509.Certificate) bool {
+	return slices.EqualFunc(a, b, func(x, y *x509.Certificate) bool { return bytes.Equal(x.Raw, y.Raw) })
 }
 
 func earliest(a, b time.Time) time.Time {

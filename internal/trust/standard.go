@@ -145,10 +145,7 @@ func standardVerify(chain []*x509.Certificate, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	same := func(v []*x509.Certificate) bool {
-		return slices.EqualFunc(v, chain, func(a, b *x509.Certificate) bool { return bytes.Equal(a.Raw, b.Raw) })
-	}
-	if !slices.ContainsFunc(verified, same) {
+	if !slices.ContainsFunc(verified, func(v []*x509.Certificate) bool { return sameChain(v, chain) }) {
 		return errors.New("crypto/x509 does not accept this order of certificates")
 	}
 	return nil

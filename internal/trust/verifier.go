@@ -46,6 +46,7 @@ type Verifier struct {
 	revocation  Revocation
 	now         func() time.Time
 	cache       *cache
+	own         ownAnswers
 }
 
 // New reads the files of the settings and makes a Verifier. Its error names
