@@ -118,11 +118,9 @@ func decodeUTF7(s string) string {
 		if !ok {
 			return b.String()
 		}
-		n := strings.IndexFunc(rest, func(r rune) bool {
-			return !('A' <= r && r <= 'Z' || 'a' <= r && r <= 'z' || '0' <= r && r <= '9' || r == '+' || r == '/')
-		})
-		if n < 0 {
-			n = len(rest)
+		n := 0
+		for n < len(rest) && isBase64(rest[n]) {
+			n++
 		}
 		if n == 0 {
 			b.WriteByte('+')
@@ -137,6 +135,10 @@ func decodeUTF7(s string) string {
 		}
 		s = strings.TrimPrefix(rest[n:], "-")
 	}
+}
+
+func isBase64(c byte) bool {
+	return 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '+' || c == '/'
 }
 
 func isHex(c byte) bool {

@@ -109,7 +109,7 @@ func (h *Header) read(r io.Reader, limit int64) error {
 			if end-line > 1 && h.buf[end-2] == '\r' {
 				crlf++
 			}
-			if c := h.buf[line]; len(starts) == 0 || c != ' ' && c != '\t' {
+			if len(starts) == 0 || !isBlank(h.buf[line]) {
 				starts = append(starts, line)
 			}
 			line = end
@@ -131,10 +131,8 @@ func (h *Header) read(r io.Reader, limit int64) error {
 	if h.readErr != io.EOF { //nolint:errorlint // io.Reader promises io.EOF itself, not a wrapped one
 		return fmt.Errorf("reading header: %w", h.readErr)
 	}
-	if line < len(h.buf) { // a last line without an end
-		if c := h.buf[line]; len(starts) == 0 || c != ' ' && c != '\t' {
-			starts = append(starts, line)
-		}
+	if line < len(h.buf) && (len(starts) == 0 || !isBlank(h.buf[line])) { // a last line without an end
+		starts = append(starts, line)
 	}
 	h.finish(starts, len(h.buf), len(h.buf), crlf)
 	return nil
@@ -143,6 +141,8 @@ func (h *Header) read(r io.Reader, limit int64) error {
 func isEmptyLine(line []byte) bool {
 	return len(line) == 1 || len(line) == 2 && line[0] == '\r'
 }
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 
 func (h *Header) fill(r io.Reader) (int, error) {
 	if cap(h.buf)-len(h.buf) < 512 {
@@ -220,14 +220,10 @@ func (h *Header) WriteTo(w io.Writer) (int64, error) {
 // given to ReadHeader. It is to be called once.
 func (h *Header) Body(r io.Reader) io.Reader {
 	rest := bytes.NewReader(h.rest)
-	switch {
-	case h.readErr == nil:
+	if h.readErr == nil {
 		return io.MultiReader(rest, r)
-	case h.readErr == io.EOF: //nolint:errorlint // io.Reader promises io.EOF itself, not a wrapped one
-		return rest
-	default:
-		return io.MultiReader(rest, failingReader{err: h.readErr})
 	}
+	return io.MultiReader(rest, failingReader{err: h.readErr}) // io.EOF among them
 }
 
 // failingReader replays an error that came together with the last octets.

@@ -3,12 +3,9 @@ package message
 import (
 	"fmt"
 	"io"
+	"math"
 	"sync"
 )
-
-// prependedAllowance is what our own fields may add to a header section that
-// was accepted within its limit.
-const prependedAllowance = 64 << 10
 
 // outboundBuffers holds header buffers of outbound filters between messages.
 // It is a cache, not state: nothing depends on what is in it.
@@ -19,16 +16,13 @@ const maxPooledBuffer = 64 << 10
 
 // NewOutboundFilter returns the message in r without the fields that fw
 // removes, for every way out but direct trust. The header section is read at
-// the first Read; its limit is headerLimit octets (0: DefaultHeaderLimit) and
-// 64 KB for the fields that we prepended ourselves. A larger one ends in
-// ErrHeaderTooLarge, wrapped, before anything is returned. The reader
-// implements io.WriterTo and is not safe for concurrent use.
+// the first Read; its limit is headerLimit octets, and 0 is none: the message
+// was accepted under the limit of its connector, and our own fields came on top.
+// A larger one ends in ErrHeaderTooLarge, wrapped, before anything is returned.
+// The reader implements io.WriterTo and is not safe for concurrent use.
 func NewOutboundFilter(r io.Reader, fw Firewall, headerLimit int64) io.Reader {
 	if headerLimit <= 0 {
-		headerLimit = DefaultHeaderLimit
-	}
-	if headerLimit+prependedAllowance > headerLimit { // not for Unlimited
-		headerLimit += prependedAllowance
+		headerLimit = math.MaxInt64
 	}
 	return &outboundFilter{r: r, fw: fw, limit: headerLimit}
 }

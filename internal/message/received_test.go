@@ -49,20 +49,41 @@ func TestReceived(t *testing.T) {
 		{"ESMTP", ReceivedOptions{
 			Hello: "a.example", Extended: true, Client: netip.MustParseAddr("::ffff:192.0.2.1"), By: "b.example", SessionID: "1", Date: day,
 		}, "Received: from a.example (unknown [192.0.2.1]) by b.example with ESMTP id 1;\r\n Tue, 3 Feb 2026 09:15:00 +0000\r\n"},
-		{"SMTP, and nothing known", ReceivedOptions{Date: day.In(time.FixedZone("", -3600))},
-			"Received: from unknown (unknown) by unknown with SMTP;\r\n Tue, 3 Feb 2026 08:15:00 -0100\r\n"},
-		{"address literal", ReceivedOptions{Hello: "[192.0.2.1]", By: "b.example", Date: day},
-			"Received: from [192.0.2.1] (unknown) by b.example with SMTP;\r\n Tue, 3 Feb 2026 09:15:00 +0000\r\n"},
-		{"address literal, IPv6", ReceivedOptions{Hello: "[ipv6:2001:DB8::1]", By: "b.example", Date: day},
-			"Received: from [IPv6:2001:db8::1] (unknown) by b.example with SMTP;\r\n Tue, 3 Feb 2026 09:15:00 +0000\r\n"},
-		{"hello that is no domain", ReceivedOptions{Hello: "my_pc (home); by evil\r\nX: y", By: "b.example", Date: day},
-			"Received: from unknown (unknown) (helo my_pc %28home%29%3B by evil%0D%0AX: y)\r\n by b.example with SMTP; Tue, 3 Feb 2026 09:15:00 +0000\r\n"},
-		{"recipient that could be folded", ReceivedOptions{Hello: "a.example", By: "b.example", For: forward("a b", "contoso.com"), Date: day},
-			"Received: from a.example (unknown) by b.example with SMTP;\r\n Tue, 3 Feb 2026 09:15:00 +0000\r\n"},
-		{"postmaster without domain", ReceivedOptions{Hello: "a.example", By: "b.example", For: forward("postmaster", ""), Date: day},
-			"Received: from a.example (unknown) by b.example with SMTP for <postmaster>;\r\n Tue, 3 Feb 2026 09:15:00 +0000\r\n"},
-		{"odd session id", ReceivedOptions{Hello: "a.example", By: "b.example", SessionID: "a/b (c)\r\n", MessageID: "4 2", Date: day},
-			"Received: from a.example (unknown) by b.example with SMTP id abc/42;\r\n Tue, 3 Feb 2026 09:15:00 +0000\r\n"},
+		{
+			"SMTP, and nothing known",
+			ReceivedOptions{Date: day.In(time.FixedZone("", -3600))},
+			"Received: from unknown (unknown) by unknown with SMTP;\r\n Tue, 3 Feb 2026 08:15:00 -0100\r\n",
+		},
+		{
+			"address literal",
+			ReceivedOptions{Hello: "[192.0.2.1]", By: "b.example", Date: day},
+			"Received: from [192.0.2.1] (unknown) by b.example with SMTP;\r\n Tue, 3 Feb 2026 09:15:00 +0000\r\n",
+		},
+		{
+			"address literal, IPv6",
+			ReceivedOptions{Hello: "[ipv6:2001:DB8::1]", By: "b.example", Date: day},
+			"Received: from [IPv6:2001:db8::1] (unknown) by b.example with SMTP;\r\n Tue, 3 Feb 2026 09:15:00 +0000\r\n",
+		},
+		{
+			"hello that is no domain",
+			ReceivedOptions{Hello: "my_pc (home); by evil\r\nX: y", By: "b.example", Date: day},
+			"Received: from unknown (unknown) (helo my_pc %28home%29%3B by evil%0D%0AX: y)\r\n by b.example with SMTP; Tue, 3 Feb 2026 09:15:00 +0000\r\n",
+		},
+		{
+			"recipient that could be folded",
+			ReceivedOptions{Hello: "a.example", By: "b.example", For: forward("a b", "contoso.com"), Date: day},
+			"Received: from a.example (unknown) by b.example with SMTP;\r\n Tue, 3 Feb 2026 09:15:00 +0000\r\n",
+		},
+		{
+			"postmaster without domain",
+			ReceivedOptions{Hello: "a.example", By: "b.example", For: forward("postmaster", ""), Date: day},
+			"Received: from a.example (unknown) by b.example with SMTP for <postmaster>;\r\n Tue, 3 Feb 2026 09:15:00 +0000\r\n",
+		},
+		{
+			"odd session id",
+			ReceivedOptions{Hello: "a.example", By: "b.example", SessionID: "a/b (c)\r\n", MessageID: "4 2", Date: day},
+			"Received: from a.example (unknown) by b.example with SMTP id abc/42;\r\n Tue, 3 Feb 2026 09:15:00 +0000\r\n",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
