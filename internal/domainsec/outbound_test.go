@@ -77,6 +77,7 @@ func TestVerdictForServer(t *testing.T) {
 		{name: "verified for another domain", with: func(o *OutboundFacts) { o.Peer.Domain = fabrikam }, want: refused(SubjectMismatch)},
 		{name: "judged as a client", with: func(o *OutboundFacts) { o.Peer.Direction = Inbound }, want: refused(SubjectMismatch)},
 		{name: "our certificate not asked for", with: func(o *OutboundFacts) { o.CertificateRequested, o.TLS.PresentedOwn = false, false }, want: refused(NotMutual)},
+		{name: "our certificate asked for after the handshake", with: func(o *OutboundFacts) { o.CertificateRequested = false }, want: refused(NotMutual)},
 		{name: "our certificate asked for but not sent", with: func(o *OutboundFacts) { o.TLS.PresentedOwn = false }, want: refused(NotMutual)},
 		{name: "our certificate refused", with: func(o *OutboundFacts) { o.OwnRefused = true }, want: refused(OwnCertificateRefused)},
 

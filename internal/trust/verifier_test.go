@@ -348,7 +348,8 @@ func TestScopeOfTwin(t *testing.T) {
 
 func TestPins(t *testing.T) {
 	root, other := pkitest.NewRoot(t, pkitest.CAOptions{}), pkitest.NewRoot(t, pkitest.CAOptions{Name: "Other"})
-	v := (&world{revocation: goodAnswers()}).anchor(t, anyScope(), root.Certificate, other.Certificate).verifier(t)
+	a := goodAnswers()
+	v := (&world{revocation: a}).anchor(t, anyScope(), root.Certificate, other.Certificate).verifier(t)
 	chain := root.Issue(t, leafFor("woodgrovebank.com")).Chain
 	p := partner()
 	p.Anchors = []string{DescribeCertificate(root.Certificate).SHA256}
@@ -359,6 +360,7 @@ func TestPins(t *testing.T) {
 	if got := judge(t, v, chain, p); got != "secured" {
 		t.Errorf("pinned anchor in lower case: %s", got)
 	}
+	asked := a.count()
 	p.Anchors = []string{DescribeCertificate(other.Certificate).SHA256}
 	if got := judge(t, v, chain, p); got != "UntrustedRoot" {
 		t.Errorf("another pinned: %s", got)
@@ -366,6 +368,9 @@ func TestPins(t *testing.T) {
 	p.Anchors = []string{""}
 	if got := judge(t, v, chain, p); got != "UntrustedRoot" {
 		t.Errorf("an empty pin: %s", got)
+	}
+	if a.count() != asked {
+		t.Error("revocation was asked for an anchor that does not count")
 	}
 }
 
