@@ -205,9 +205,8 @@ func (c *Client) Quit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if closeErr := c.Close(); closeErr != nil {
-		return fmt.Errorf("closing the connection: %w", closeErr)
-	}
+	// The server may have closed first, which is no fault after QUIT.
+	_ = c.Close()
 	if !r.Positive() {
 		return &ReplyError{Command: "QUIT", Reply: r}
 	}

@@ -25,7 +25,6 @@ type Step func(c *Conn) error
 
 // Conn is one connection of a Peer, as its steps see it.
 type Conn struct {
-	t    testing.TB
 	conn net.Conn
 	in   *bufio.Reader
 	rec  *Record
@@ -87,7 +86,8 @@ func ListenOn(t testing.TB, address string, scripts ...Script) *Peer {
 }
 
 // Pipe returns the client's end of a connection in memory whose other end
-// plays script, and the Peer that records it.
+// plays script, and the Peer that records it. Such a connection has no buffer;
+// scripts with TLS, whose ends both write at times, need Listen.
 func Pipe(t testing.TB, script Script) (net.Conn, *Peer) {
 	t.Helper()
 	p := newPeer(t, []Script{script})
@@ -149,7 +149,7 @@ func (p *Peer) start(conn net.Conn) {
 	p.records = append(p.records, rec)
 	p.open[conn] = struct{}{}
 	p.wg.Go(func() {
-		c := &Conn{t: p.t, conn: conn, in: bufio.NewReader(conn), rec: rec, mu: &p.mu}
+		c := &Conn{conn: conn, in: bufio.NewReader(conn), rec: rec, mu: &p.mu}
 		err := script.play(c)
 		c.conn.Close()
 		p.mu.Lock()
@@ -173,12 +173,27 @@ var errScriptOver = errors.New("script over")
 
 func (s Script) play(c *Conn) error {
 	for _, step := range s {
-		if err := c.conn.SetDeadline(time.Now().Add(patience)); err != nil {
-			return err
-		}
+		// A connection that takes no deadline is closed, which the step notices.
+		_ = c.conn.SetDeadline(time.Now().Add(patience))
 		if err := step(c); errors.Is(err, errScriptOver) {
 			return nil
 		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// NewManual makes a Conn of a connection for a test that runs steps itself,
+// with Play: without a Peer, its record and its patience.
+func NewManual(conn net.Conn) *Conn {
+	return &Conn{conn: conn, in: bufio.NewReader(conn), rec: &Record{}, mu: &sync.Mutex{}}
+}
+
+// Play runs steps and returns the first error.
+func (c *Conn) Play(steps []Step) error {
+	for _, step := range steps {
+		if err := step(c); err != nil {
 			return err
 		}
 	}
