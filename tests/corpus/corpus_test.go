@@ -18,16 +18,31 @@ import (
 
 const corpusDirectory = "../../testdata/corpus"
 
-// exceptions names every message that does not come out as it went in, and why.
-// refused: the reply that it gets. removed: fields that the header firewall takes out.
-var exceptions = map[string]struct{ refused, why string }{}
+// exception is one message that does not come out as it went in, and why.
+type exception struct {
+	refused string   // the beginning of the reply that it gets; "" when it is accepted
+	removed []string // lines that the header firewall takes out
+	why     string
+}
+
+// exceptions names each of them. All others come out as they went in, from
+// their first octet on; a last line without CRLF gets one.
+var exceptions = map[string]exception{
+	"enmime/testdata__encode__part-message-rfc822.golden.eml": {
+		refused: "554 5.6.0", why: "it holds a bare CR, which an Internet connector rejects",
+	},
+	"ruby-mail/error_emails__header_fields_with_empty_values.eml": {
+		removed: []string{"X-MS-Exchange-Organization-AuthAs:", "X-MS-Exchange-Organization-AuthSource:"},
+		why:     "only our own servers may write the organisation's fields",
+	},
+}
 
 func TestCorpusThroughTheGateway(t *testing.T) {
 	files := corpusFiles(t)
 	sink := testkit.StartSink(t, "127.0.0.1")
 	addr := net.JoinHostPort("127.0.0.1", fmt.Sprint(testkit.FreePort(t, "127.0.0.1")))
 	testkit.StartGateway(t, t.TempDir(), fmt.Sprintf(`
-server: {fqdn: mail1.contoso.com, http: ""}
+server: {fqdn: mail1.contoso.com, dataDirectory: data, http: ""}
 trust: {systemRoots: false}
 acceptedDomains: [{name: contoso.com, type: Authoritative, handOff: "smtp://%s"}]
 receiveConnectors:
@@ -58,7 +73,7 @@ sendConnectors: []
 		case !strings.HasPrefix(reply, "250"):
 			t.Errorf("%s: refused with %q", name, reply)
 		default:
-			want[fmt.Sprintf("<n%d@corpus.test>", i)] = data
+			want[fmt.Sprintf("n%d@corpus.test", i)] = without(t, data, x.removed)
 		}
 		if !strings.HasPrefix(reply, "250") {
 			d, _ = testkit.Dial(t, addr, "") // errors are counted per session
@@ -111,8 +126,23 @@ func crlf(data []byte) []byte {
 	return data
 }
 
+// without takes the one-line fields that begin with prefixes out of data; each
+// must be there, so that no exception outlives its cause.
+func without(t *testing.T, data []byte, prefixes []string) []byte {
+	t.Helper()
+	for _, p := range prefixes {
+		at := bytes.Index(data, []byte("\r\n"+p))
+		if at < 0 {
+			t.Fatalf("no line begins with %q", p)
+		}
+		end := at + 2 + bytes.Index(data[at+2:], []byte("\r\n"))
+		data = append(append([]byte(nil), data[:at]...), data[end:]...)
+	}
+	return data
+}
+
 func index(from string) (i int) {
-	_, _ = fmt.Sscanf(from, "<n%d@", &i)
+	_, _ = fmt.Sscanf(from, "n%d@", &i)
 	return i
 }
 

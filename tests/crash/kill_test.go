@@ -44,7 +44,7 @@ func TestKillUnderLoad(t *testing.T) {
 	sink := testkit.StartSink(t, "127.0.0.1")
 	addr := net.JoinHostPort("127.0.0.1", fmt.Sprint(testkit.FreePort(t, "127.0.0.1")))
 	g := testkit.StartGateway(t, t.TempDir(), fmt.Sprintf(`
-server: {fqdn: mail1.contoso.com, http: ""}
+server: {fqdn: mail1.contoso.com, dataDirectory: data, http: ""}
 trust: {systemRoots: false}
 acceptedDomains: [{name: contoso.com, type: Authoritative, handOff: "smtp://%s"}]
 receiveConnectors:

@@ -46,6 +46,7 @@ type townOptions struct {
 	revoke         bool              // revoke it before anything runs
 	postfix        map[string]string // further settings
 	contosoNames   []string          // names in our certificate
+	distrust       bool              // Postfix trusts its own root alone
 }
 
 func newTown(t *testing.T, o townOptions) *town {
@@ -69,10 +70,14 @@ func newTown(t *testing.T, o townOptions) *town {
 	}
 	w.startZone()
 	gateway := fmt.Sprintf("[%s]:%d", contosoHost, w.port)
+	postfixTrusts := w.contosoCA
+	if o.distrust {
+		postfixTrusts = w.woodgroveCA
+	}
 	settings := map[string]string{
 		"smtpd_tls_security_level": "may", "smtpd_tls_ask_ccert": "yes",
-		"smtpd_tls_CAfile": w.contosoCA.RootFile(), "smtpd_tls_cert_file": cert, "smtpd_tls_key_file": key,
-		"smtp_tls_security_level": "secure", "smtp_tls_CAfile": w.contosoCA.RootFile(),
+		"smtpd_tls_CAfile": postfixTrusts.RootFile(), "smtpd_tls_cert_file": cert, "smtpd_tls_key_file": key,
+		"smtp_tls_security_level": "may", "smtp_tls_CAfile": postfixTrusts.RootFile(),
 		"smtp_tls_cert_file": cert, "smtp_tls_key_file": key,
 		// Nothing is looked up here: the next hop is an address, and the policy names what its certificate must say.
 		"smtp_tls_policy_maps": fmt.Sprintf("inline:{ { %s = secure match=contoso.com:.contoso.com } }", gateway),
@@ -96,7 +101,7 @@ func newTown(t *testing.T, o townOptions) *town {
 
 func (w *town) config(cert, key string) string {
 	return fmt.Sprintf(`
-server: {fqdn: mail1.contoso.com, http: "", resolvers: ["%s"]}
+server: {fqdn: mail1.contoso.com, dataDirectory: data, http: "", resolvers: ["%s"]}
 certificates: [{certificateFile: %s, keyFile: %s, services: [SMTP]}]
 trust:
   systemRoots: false
@@ -193,8 +198,32 @@ func TestPostfixIsRefused(t *testing.T) {
 	}
 }
 
+// Postfix checks our server certificate as strictly as we check its own.
+func TestPostfixRefusesOurCertificate(t *testing.T) {
+	tests := []struct {
+		name string
+		o    townOptions
+		want string
+	}{
+		{"wrong name", townOptions{postfix: map[string]string{
+			"smtp_tls_policy_maps": "", "smtp_tls_security_level": "secure", "smtp_tls_secure_cert_match": "mail.litware.com",
+		}}, "Server certificate not verified"},
+		{"stranger's CA", townOptions{distrust: true}, "Server certificate not verified"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newTown(t, tt.o)
+			w.fromWoodgrove()
+			w.postfix.WaitLog(tt.want, 30*time.Second)
+			if n := len(w.contosoBox.Messages()); n != 0 {
+				t.Errorf("%d messages got through", n)
+			}
+		})
+	}
+}
+
 func TestPostfixReceivesDomainSecured(t *testing.T) {
-	w := newTown(t, townOptions{postfix: map[string]string{"smtpd_tls_security_level": "may", "smtpd_tls_req_ccert": "yes"}})
+	w := newTown(t, townOptions{postfix: map[string]string{"smtpd_tls_security_level": "encrypt", "smtpd_tls_req_ccert": "yes"}})
 	w.fromContoso()
 	testkit.Eventually(t, 30*time.Second, "the message reaches Woodgrove", func() bool { return len(w.woodgroveBox.Messages()) == 1 })
 	w.postfix.WaitLog("Trusted TLS connection established from", time.Second)
@@ -214,6 +243,9 @@ func TestGatewayRefusesPostfix(t *testing.T) {
 		{"does not ask for our certificate", townOptions{postfix: map[string]string{"smtpd_tls_ask_ccert": ""}}, "NotMutual"},
 		{"wrong name", townOptions{woodgroveNames: []string{"mail.fabrikam.com"}}, "SubjectMismatch"},
 		{"revoked", townOptions{revoke: true}, "Revoked"},
+		{"does not trust our certificate", townOptions{distrust: true, postfix: map[string]string{
+			"smtpd_tls_security_level": "encrypt", "smtpd_tls_req_ccert": "yes",
+		}}, "OwnCertificateRefused"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
