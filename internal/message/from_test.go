@@ -225,7 +225,7 @@ func TestFromTakesItsTime(t *testing.T) {
 			h := readHeaderString(in)
 			h.From()
 			h.Remove(contoso)
-			if took := time.Since(began); took > 5*time.Second {
+			if took := time.Since(began); took > 20*time.Second {
 				t.Errorf("took %v", took)
 			} else {
 				t.Log(took)

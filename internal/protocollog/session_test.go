@@ -322,3 +322,42 @@ func BenchmarkSession(b *testing.B) {
 		b.Fatal(err)
 	}
 }
+
+// TestLostRowsAreSaid takes the directory away, as a stand-in for a full disk:
+// the session goes on, and the log says later how many rows it lacks.
+func TestLostRowsAreSaid(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "receive")
+	l, err := Open(Options{Directory: dir, Prefix: ReceivePrefix, Type: ReceiveType, Now: func() time.Time { return start }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	s := l.Session(SessionOptions{Connector: "Inet", SessionID: "1", Local: "l", Remote: "r"})
+	s.Connected()
+	s.Sent("220 x")
+	l.Flush()
+	if l.Lost() != 2 {
+		t.Errorf("Lost() = %d, want 2", l.Lost())
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.Received("QUIT")
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "RECV20060828-1.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rows, _ := strings.Cut(string(b), "#Fields: "+Fields+"\n")
+	want := "2006-08-28T22:37:53.323Z,,,,,,*,2,Rows lost\n2006-08-28T22:37:53.323Z,Inet,1,2,l,r,<,QUIT,\n"
+	if rows != want {
+		t.Errorf("got %q, want %q", rows, want)
+	}
+	if n := strings.Count(strings.SplitN(rows, "\n", 2)[0], ","); n != strings.Count(Fields, ",") {
+		t.Errorf("the row of lost rows has %d values", n+1)
+	}
+}

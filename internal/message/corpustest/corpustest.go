@@ -9,6 +9,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -53,39 +55,52 @@ func (m Message) Wire() []byte {
 // Load returns the corpus in the order of its list.
 func Load(t testing.TB) []Message {
 	t.Helper()
-	dir := filepath.Join(root(t), "testdata", "corpus")
-	list, err := os.ReadFile(filepath.Join(dir, "MANIFEST.tsv"))
+	messages, err := read(filepath.Join(root(t), "testdata", "corpus"))
 	if err != nil {
 		t.Fatalf("loading corpus: %v", err)
+	}
+	return messages
+}
+
+// errEmpty says that the list names no message.
+var errEmpty = errors.New("MANIFEST.tsv names no message")
+
+func read(dir string) ([]Message, error) {
+	list, err := os.ReadFile(filepath.Join(dir, "MANIFEST.tsv"))
+	if err != nil {
+		return nil, err
 	}
 	var messages []Message
 	for i, line := range strings.Split(strings.TrimRight(string(list), "\r\n"), "\n") {
 		if i == 0 {
 			continue // names of the columns
 		}
-		messages = append(messages, load(t, dir, line))
+		m, err := readMessage(dir, strings.TrimRight(line, "\r"))
+		if err != nil {
+			return nil, err
+		}
+		messages = append(messages, m)
 	}
 	if len(messages) == 0 {
-		t.Fatal("loading corpus: MANIFEST.tsv names no message")
+		return nil, errEmpty
 	}
-	return messages
+	return messages, nil
 }
 
-func load(t testing.TB, dir, line string) Message {
-	t.Helper()
-	columns := strings.Split(strings.TrimRight(line, "\r"), "\t")
+func readMessage(dir, line string) (Message, error) {
+	columns := strings.Split(line, "\t")
 	if len(columns) != 4 {
-		t.Fatalf("loading corpus: MANIFEST.tsv has a line of %d columns: %q", len(columns), line)
+		return Message{}, fmt.Errorf("MANIFEST.tsv has a line of %d columns: %q", len(columns), line)
 	}
 	data, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(columns[0])))
 	if err != nil {
-		t.Fatalf("loading corpus: %v", err)
+		return Message{}, err
 	}
 	sum := sha256.Sum256(data)
 	if strconv.Itoa(len(data)) != columns[1] || hex.EncodeToString(sum[:8]) != columns[2] {
-		t.Fatalf("loading corpus: %s is not what MANIFEST.tsv says: %d octets, SHA-256 %x", columns[0], len(data), sum[:8])
+		return Message{}, fmt.Errorf("%s is not what MANIFEST.tsv says: %d octets, SHA-256 %x", columns[0], len(data), sum[:8])
 	}
-	return Message{Name: columns[0], Data: data, Features: strings.FieldsFunc(columns[3], func(r rune) bool { return r == ',' || r == ' ' })}
+	return Message{Name: columns[0], Data: data, Features: strings.FieldsFunc(columns[3], func(r rune) bool { return r == ',' || r == ' ' })}, nil
 }
 
 // root is the directory of go.mod above the package that is being tested.
