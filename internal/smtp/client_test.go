@@ -415,11 +415,16 @@ func TestSendContentError(t *testing.T) {
 // A server that stops taking the data and says why is understood.
 func TestSendInterruptedWithReply(t *testing.T) {
 	c, peer := connect(t, ehlo, smtptest.Hear("MAIL*"), smtptest.Hear("RCPT*"), smtptest.Hear("DATA"),
-		smtptest.Say("250 ok\n250 ok\n354 go"), smtptest.Hear("x*"), smtptest.Close())
+		smtptest.Say("250 ok\n250 ok\n354 go"), smtptest.Hear("x*"), smtptest.Say("552 5.3.4 too much"), smtptest.Close())
 	tr := transaction(t, "", "b@two.example")
-	tr.Content = strings.NewReader(strings.Repeat("x\r\n", 1<<20))
-	if _, err := c.Send(t.Context(), tr); err == nil || !strings.Contains(err.Error(), "sending data") {
+	tr.Content = strings.NewReader(strings.Repeat("x\r\n", 10<<20))
+	result, err := c.Send(t.Context(), tr)
+	var refused *smtp.ReplyError
+	if !errors.As(err, &refused) || refused.Reply.Code != 552 {
 		t.Errorf("error %v", err)
+	}
+	if got := texts(result.Recipients)[0]; got != "552 5.3.4 too much" {
+		t.Errorf("recipient %q", got)
 	}
 	peer.Wait()
 }
