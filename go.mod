@@ -2,6 +2,8 @@ module mailpact
 
 go 1.26.0
 
+godebug x509negativeserial=1
+
 require (
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect

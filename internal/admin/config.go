@@ -3,6 +3,7 @@ package admin
 import (
 	"os"
 
+	"mailpact/internal/certstore"
 	"mailpact/internal/directory"
 	"mailpact/internal/domainsec"
 )
@@ -35,6 +36,9 @@ func CheckConfiguration(r ConfigCheckRequest) (ConfigCheckResponse, error) {
 	cfg, faults := directory.Load(r.File, directory.LoadOptions{
 		Hostname: hostname, DefaultDataDirectory: directory.DefaultDataDirectory(os.Geteuid(), os.Getenv),
 	})
+	if len(faults) == 0 {
+		faults = certstore.Check(cfg.Certificates)
+	}
 	response.Faults = append(response.Faults, faults...)
 	response.Valid = len(faults) == 0
 	if response.Valid {

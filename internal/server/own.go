@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -24,14 +23,15 @@ type ownCertificates struct {
 	store    *certstore.Store
 	verifier *trust.Verifier
 	logger   *slog.Logger
-	now      func() time.Time
+	// renew keeps certificates of our own making from expiring; nil: there are none.
+	renew func() error
 
 	mu     sync.Mutex
 	status map[string]trust.PathStatus // by SHA-256 thumbprint
 }
 
-func newOwnCertificates(store *certstore.Store, v *trust.Verifier, logger *slog.Logger, now func() time.Time) *ownCertificates {
-	return &ownCertificates{store: store, verifier: v, logger: logger, now: now, status: map[string]trust.PathStatus{}}
+func newOwnCertificates(store *certstore.Store, v *trust.Verifier, logger *slog.Logger) *ownCertificates {
+	return &ownCertificates{store: store, verifier: v, logger: logger, status: map[string]trust.PathStatus{}}
 }
 
 // start checks all certificates now and then regularly, until undo's step runs.
@@ -59,6 +59,11 @@ func (o *ownCertificates) start(undo *stack) {
 }
 
 func (o *ownCertificates) check(ctx context.Context) {
+	if o.renew != nil {
+		if err := o.renew(); err != nil {
+			o.logger.Error("renewing our self-signed certificate", slog.String("error", err.Error()))
+		}
+	}
 	for _, c := range o.store.All() {
 		o.Status(ctx, c)
 	}
@@ -91,31 +96,12 @@ func (o *ownCertificates) usable(c *certstore.Certificate) bool {
 	return o.status[c.SHA256()].Status != domainsec.RevocationRevoked
 }
 
-// The days before the end of a certificate at which findings begin and grow worse.
-const (
-	expiryWarning = 30 * 24 * time.Hour
-	expiryError   = 3 * 24 * time.Hour
-)
-
-// findings are those about our own certificates: revoked, expired, about to
-// expire, or of unknown status.
+// findings are those about the revocation of our own certificates; certstore
+// knows the others.
 func (o *ownCertificates) findings() []admin.Finding {
-	now := o.now()
 	var out []admin.Finding
 	for _, c := range o.store.All() {
 		object := "certificate " + c.Thumbprint()
-		end := c.Leaf().NotAfter
-		left := end.Sub(now)
-		switch {
-		case left < 0:
-			out = append(out, admin.Finding{Level: directory.LevelError, Object: object, Text: "expired on " + end.Format(time.DateOnly), Fix: "Replace it under certificates"})
-		case left < expiryWarning:
-			level := directory.LevelWarning
-			if left < expiryError {
-				level = directory.LevelError
-			}
-			out = append(out, admin.Finding{Level: level, Object: object, Text: fmt.Sprintf("expires in %d days, on %s", int(left.Hours()/24), end.Format(time.DateOnly)), Fix: "Renew it"})
-		}
 		o.mu.Lock()
 		status, known := o.status[c.SHA256()]
 		o.mu.Unlock()
@@ -125,8 +111,9 @@ func (o *ownCertificates) findings() []admin.Finding {
 			out = append(out, admin.Finding{Level: directory.LevelError, Object: object, Text: "is revoked: " + status.Detail, Fix: "Replace it under certificates"})
 		case status.Status == domainsec.RevocationUnknown:
 			out = append(out, admin.Finding{
-				Level: directory.LevelWarning, Object: object, Text: "its revocation status is unknown, so domain-secured mail cannot be sent with it: " + status.Detail,
-				Fix: "Trust its root under trust.anchors and make its CRL reachable from this server",
+				Level: directory.LevelWarning, Object: object,
+				Text: "its revocation status is unknown, so domain-secured mail cannot be sent with it: " + status.Detail,
+				Fix:  "Trust its root under trust.anchors and make its CRL reachable from this server",
 			})
 		}
 	}

@@ -186,7 +186,13 @@ func (s *Server) openTrust(context.Context) error {
 	}); err != nil {
 		return err
 	}
-	s.own = newOwnCertificates(s.certificates, s.verifier, s.o.Logger, s.o.Now)
+	s.own = newOwnCertificates(s.certificates, s.verifier, s.o.Logger)
+	if len(cfg.Certificates) == 0 {
+		s.own.renew = func() error {
+			_, err := s.certificates.EnsureSelfSigned(knownNames(cfg))
+			return err
+		}
+	}
 	return nil
 }
 
@@ -277,17 +283,26 @@ func (s *Server) selfAddresses() []netip.AddrPort {
 
 // findings returns what an administrator should know now.
 func (s *Server) findings() []admin.Finding {
-	f := admin.ConfigurationFindings(s.directory.Current())
-	for _, c := range s.receive.Status() {
-		if c.CertificateStatus == "missing" {
+	cfg := s.directory.Current()
+	f := admin.ConfigurationFindings(cfg)
+	f = append(f, s.certificates.Findings(tlsNames(cfg), len(cfg.Partners) > 0)...)
+	f = append(f, s.own.findings()...)
+	for _, l := range []struct {
+		name string
+		lost int64
+	}{
+		{"receive protocol log", s.receiveLog.Lost()},
+		{"send protocol log", s.sendLog.Lost()},
+		{"message tracking log", s.tracking.Lost()},
+	} {
+		if l.lost > 0 {
 			f = append(f, admin.Finding{
-				Level: directory.LevelError, Object: "receiveConnectors[" + c.Name + "]",
-				Text: "STARTTLS is not offered: no certificate enabled for SMTP carries the connector's FQDN",
-				Fix:  "Add one under certificates with services: [SMTP], or correct the connector's fqdn",
+				Level: directory.LevelWarning, Object: l.name, Text: fmt.Sprintf("%d rows could not be written", l.lost),
+				Fix: "Make room on the disk of " + filepath.Join(cfg.Server.DataDirectory, "logs"),
 			})
 		}
 	}
-	return append(f, s.own.findings()...)
+	return f
 }
 
 // logFault returns what a record tells of its disk's faults: mail goes on, and
