@@ -182,6 +182,9 @@ func (q *Queue) deliver(d *delivery, key Key) (outcomes []Outcome, panicked bool
 func (q *Queue) hold(d *delivery, reason string, now time.Time) {
 	first := !d.held || d.state.lastError != reason
 	d.held, d.state.lastError, d.resubmit = true, reason, false
+	q.mu.Lock()
+	d.lane.lastError = reason
+	q.mu.Unlock()
 	if first && q.load(d) == nil {
 		q.o.Observer.Deferred(heldEvent(d.envelope, &part{key: d.lane.key, hold: reason, recipients: d.state.recipients}, now))
 	}
