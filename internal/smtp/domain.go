@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -43,6 +44,9 @@ func ParseDomain(s string) (Domain, error) {
 	}
 	if len(s) > maxDomainInputBytes {
 		return "", fmt.Errorf("%w: longer than %d octets", errDomain, maxDomainInputBytes)
+	}
+	if !utf8.ValidString(s) { // the conversion would find a replacement character
+		return "", fmt.Errorf("%w: it is not UTF-8", errDomain)
 	}
 	if strings.ContainsAny(s, "( \t\r\n") {
 		stripped, err := stripComments(s)
