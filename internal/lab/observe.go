@@ -53,7 +53,13 @@ func lastSession(o *organisation, sender string) (lines []string, complete bool)
 			continue
 		}
 		id, event, data, label := row[2], row[6], row[7], row[8]
-		text := strings.TrimSpace(data + " " + label)
+		text := data
+		switch {
+		case data == "":
+			text = label
+		case label != "":
+			text = label + ": " + data
+		}
 		sessions[id] = append(sessions[id], event+" "+text)
 		if event == "<" && strings.Contains(data, "<"+sender+">") {
 			wanted = id

@@ -44,11 +44,11 @@ func (p *painter) title(name, what string) {
 func (p *painter) world(t *town) {
 	p.line("")
 	for _, o := range []*organisation{t.contoso, t.woodgrove} {
-		p.line("  %-18s %s:%s  %s", o.domain, o.host, t.port, p.paint(dim, "gateway "+o.mailHost()+", private CA, CRL over HTTP"))
+		p.line("  %-18s %-16s  %s", o.domain, o.host+":"+t.port, p.paint(dim, "gateway "+o.mailHost()+", private CA, CRL over HTTP"))
 	}
-	p.line("  %-18s %s        %s", "fabrikam.com", fabrikamHost, p.paint(dim, "Contoso trusts its self-signed certificate, nothing else"))
-	p.line("  %-18s %s       %s", "nobody.example", strangerHost, p.paint(dim, "nobody's partner"))
-	p.line("  %-18s %s      %s", "DNS", t.zone.Addr(), p.paint(dim, "MX records of both"))
+	p.line("  %-18s %-16s  %s", "fabrikam.com", fabrikamHost, p.paint(dim, "Contoso trusts its self-signed certificate, nothing else"))
+	p.line("  %-18s %-16s  %s", "nobody.example", strangerHost, p.paint(dim, "nobody's partner"))
+	p.line("  %-18s %-16s  %s", "DNS", t.zone.Addr(), p.paint(dim, "MX records of both"))
 	p.line("")
 	p.line("%s", p.paint(dim, "  > and < are the sides of the conversation as its transcript shows them, * is information."))
 }
@@ -61,7 +61,7 @@ func (p *painter) scene(n, of int, s scene) {
 
 func (p *painter) result(r result) {
 	for _, l := range r.wire {
-		if shown, ok := p.wireLine(l); ok {
+		for _, shown := range p.wireLines(l) {
 			p.line("       %s", shown)
 		}
 	}
@@ -80,14 +80,12 @@ func (p *painter) result(r result) {
 	p.line("       %s", p.paint(red, "NOT AS EXPECTED: "+r.fault))
 }
 
-// wireLine leaves out what does not tell the story (EHLO keywords) and shortens the rest.
-func (p *painter) wireLine(l string) (string, bool) {
+// wireLines leaves out what does not tell the story (EHLO keywords) and breaks
+// long lines. Wherever a refusal stands, it shows.
+func (p *painter) wireLines(l string) []string {
 	sign, text := l[:1], strings.TrimSpace(l[1:])
-	if strings.HasPrefix(text, "250-") || strings.HasPrefix(text, "250 8BITMIME") || strings.HasPrefix(text, "250 STARTTLS") || text == "" {
-		return "", false
-	}
-	if len(text) > wrapAt {
-		text = text[:wrapAt-3] + "..."
+	if text == "" || strings.HasPrefix(text, "250-") || strings.HasPrefix(text, "250 8BITMIME") {
+		return nil
 	}
 	style := dim
 	switch {
@@ -96,7 +94,15 @@ func (p *painter) wireLine(l string) (string, bool) {
 	case sign == "*":
 		style = cyan
 	}
-	return p.paint(dim, sign) + " " + p.paint(style, text), true
+	var out []string
+	for i, part := range wrap(text, wrapAt) {
+		if i > 0 {
+			sign = " "
+			part = "  " + part
+		}
+		out = append(out, p.paint(dim, sign)+" "+p.paint(style, part))
+	}
+	return out
 }
 
 func (p *painter) counters(ctx context.Context, t *town) error {
