@@ -46,7 +46,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		sceneCtx, cancel := context.WithTimeout(ctx, sceneBound)
 		r := s.run(sceneCtx, t)
 		cancel()
-		p.result(r)
+		p.result(s, r)
 		if r.fault != "" {
 			failed++
 		}

@@ -59,22 +59,25 @@ func (p *painter) scene(n, of int, s scene) {
 	p.line("       %s", s.story)
 }
 
-func (p *painter) result(r result) {
+func (p *painter) result(s scene, r result) {
 	for _, l := range r.wire {
 		for _, shown := range p.wireLines(l) {
 			p.line("       %s", shown)
 		}
+	}
+	if len(r.notes) > 0 {
+		p.line("       The message carries")
 	}
 	for _, n := range r.notes {
 		for i, part := range wrap(n, wrapAt-8) {
 			if i > 0 {
 				part = "    " + part
 			}
-			p.line("       %s", p.paint(green, part))
+			p.line("         %s", p.paint(green, part))
 		}
 	}
 	if r.fault == "" {
-		p.line("       %s", p.paint(green, "as expected"))
+		p.line("       %s", p.paint(green, "as expected: "+s.expected))
 		return
 	}
 	p.line("       %s", p.paint(red, "NOT AS EXPECTED: "+r.fault))

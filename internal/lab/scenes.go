@@ -90,7 +90,7 @@ func allScenes() []scene {
 
 // refusal is a scene in which somebody claims to be Woodgrove and is refused with want.
 func refusal(title, story, want string, spoil func(*town, *letter)) scene {
-	return scene{title, story, "refused: " + want, func(ctx context.Context, t *town) result {
+	return scene{title, story, "refused, " + want, func(ctx context.Context, t *town) result {
 		l := t.letter("chairman@woodgrovebank.com", title)
 		l.source, l.name = strangerHost, "mail1.woodgrovebank.com"
 		l.present(t, goodName)
