@@ -46,13 +46,19 @@ func readCommandLine(r *bufio.Reader) ([]byte, error) {
 func takeCommandLine(r *bufio.Reader, line []byte) ([]byte, error) {
 	// Discarding what has been peeked cannot fail and leaves line in place.
 	_, _ = r.Discard(len(line))
-	if bytes.IndexByte(line, '\r') != len(line)-2 {
+	if !endsInItsOnlyCR(line) {
 		return nil, errCommandBare
 	}
 	if len(line) > maxCommandLineBytes {
 		return nil, errCommandTooLong
 	}
 	return line[:len(line)-2], nil
+}
+
+// endsInItsOnlyCR reports that line, which ends at its first LF, ends with CRLF
+// and has no other CR.
+func endsInItsOnlyCR(line []byte) bool {
+	return len(line) >= 2 && bytes.IndexByte(line, '\r') == len(line)-2
 }
 
 // skipCommandLine drops input up to the first LF, which must be a CRLF's.

@@ -71,7 +71,7 @@ func readReplyLine(in *bufio.Reader) ([]byte, error) {
 		return nil, io.ErrUnexpectedEOF
 	case err != nil:
 		return nil, err
-	case bytes.IndexByte(line, '\r') != len(line)-2:
+	case !endsInItsOnlyCR(line):
 		return nil, fmt.Errorf("%w: a line does not end with CRLF", ErrMalformedReply)
 	}
 	return line[:len(line)-2], nil
