@@ -31,7 +31,7 @@ type CertificateListResponse struct {
 func (s *Service) CertificateList(_ context.Context, _ Empty) (CertificateListResponse, error) {
 	now := s.now()
 	r := CertificateListResponse{Certificates: []CertificateRow{}}
-	for _, c := range s.certificates.All() {
+	for _, c := range s.certificates() {
 		facts := trust.DescribeCertificate(c.Leaf())
 		status := "Valid"
 		if !c.Current(now) {

@@ -16,7 +16,7 @@ type Options struct {
 	Directory    *directory.Directory
 	Queue        *queue.Queue
 	Counters     *counters.Set
-	Certificates *certstore.Store
+	Certificates func() []*certstore.Certificate
 	CRLs         *revocation.Checker
 	Listeners    func() []Listener
 	// Findings returns what an administrator should know now.
@@ -32,7 +32,7 @@ type Service struct {
 	directory    *directory.Directory
 	queue        *queue.Queue
 	counters     *counters.Set
-	certificates *certstore.Store
+	certificates func() []*certstore.Certificate
 	crls         *revocation.Checker
 	listeners    func() []Listener
 	findings     func() []Finding

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -56,7 +58,11 @@ func serve(ctx context.Context, o server.ConfigureOptions, level string, out, er
 		}
 		return &usageError{err}
 	}
-	s, err := server.New(ctx, server.Options{Configuration: cfg, Logger: logger})
+	sockets, err := server.InheritedListeners(os.Getenv, os.Getpid())
+	if err != nil {
+		return err
+	}
+	s, err := server.New(ctx, server.Options{Configuration: cfg, Logger: logger, Inherited: sockets})
 	if err != nil {
 		return err
 	}
@@ -67,12 +73,26 @@ func serve(ctx context.Context, o server.ConfigureOptions, level string, out, er
 		writeFirstSteps(out, s)
 	}
 	fmt.Fprintln(errOut, "ready")
-	if err := server.NotifyReady(); err != nil {
-		logger.Warn("telling the service manager", slog.String("error", err.Error()))
-	}
-	<-ctx.Done()
+	run(ctx, s, logger)
 	logger.Info("stopping: transactions under way may finish")
 	return stop(ctx, s)
+}
+
+// run waits for the end.
+func run(ctx context.Context, s *server.Server, logger *slog.Logger) {
+	notifier := server.NotifierFromEnvironment(os.Getenv, os.Getpid())
+	logFault(logger, notifier.Ready())
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	watch.Go(func() { notifier.Watch(ctx, s.Alive) })
+	<-ctx.Done()
+	logFault(logger, notifier.Stopping())
+}
+
+func logFault(logger *slog.Logger, err error) {
+	if err != nil {
+		logger.Warn(err.Error())
+	}
 }
 
 func stop(ctx context.Context, s *server.Server) error {
@@ -90,7 +110,7 @@ func writeFirstSteps(w io.Writer, s *server.Server) {
 		fmt.Fprintf(w, "  listening       %s (%s)\n", l.Address, l.Connector)
 	}
 	for _, c := range setup.SelfSigned {
-		fmt.Fprintf(w, "  certificate     self-signed for %s, until %s\n", c.Names, c.NotAfter.Format("2006-01-02"))
+		fmt.Fprintf(w, "  certificate     self-signed for %s, until %s\n", c.Names, c.NotAfter)
 	}
 	fmt.Fprintf(w, `
 It accepts mail for no domain yet. What to do next:

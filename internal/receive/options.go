@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"log/slog"
 	"net"
-	"net/netip"
 	"time"
 
 	"mailpact/internal/certstore"
@@ -124,25 +123,9 @@ func (o Options) withDefaults() Options {
 		o.OwnUsable = func(*certstore.Certificate) bool { return true }
 	}
 	if o.Listen == nil {
-		o.Listen = func(ctx context.Context, address string) (net.Listener, error) {
-			var lc net.ListenConfig
-			return lc.Listen(ctx, networkOf(address), address)
-		}
+		o.Listen = ListenTCP
 	}
 	return o
-}
-
-// networkOf keeps 0.0.0.0 and [::] apart, which "tcp" would bind both at once.
-func networkOf(address string) string {
-	ap, err := netip.ParseAddrPort(address)
-	switch {
-	case err != nil:
-		return "tcp" // no host: every address of either family
-	case ap.Addr().Is4():
-		return "tcp4"
-	default:
-		return "tcp6"
-	}
 }
 
 // minimumTLSVersion is the oldest version that is negotiated (RFC 8996).

@@ -20,18 +20,16 @@ const ownCheckInterval = 5 * time.Minute
 // ownCertificates knows the revocation status of our own certificates, so that
 // handshakes need not wait for a CRL. It is safe for concurrent use.
 type ownCertificates struct {
-	store    *certstore.Store
-	verifier *trust.Verifier
+	identity *liveIdentity
+	renew    func() error // keeps certificates of our own making from expiring
 	logger   *slog.Logger
-	// renew keeps certificates of our own making from expiring; nil: there are none.
-	renew func() error
 
 	mu     sync.Mutex
 	status map[string]trust.PathStatus // by SHA-256 thumbprint
 }
 
-func newOwnCertificates(store *certstore.Store, v *trust.Verifier, logger *slog.Logger) *ownCertificates {
-	return &ownCertificates{store: store, verifier: v, logger: logger, status: map[string]trust.PathStatus{}}
+func newOwnCertificates(identity *liveIdentity, renew func() error, logger *slog.Logger) *ownCertificates {
+	return &ownCertificates{identity: identity, renew: renew, logger: logger, status: map[string]trust.PathStatus{}}
 }
 
 // start checks all certificates now and then regularly, until undo's step runs.
@@ -59,24 +57,23 @@ func (o *ownCertificates) start(undo *stack) {
 }
 
 func (o *ownCertificates) check(ctx context.Context) {
-	if o.renew != nil {
-		if err := o.renew(); err != nil {
-			o.logger.Error("renewing our self-signed certificate", slog.String("error", err.Error()))
-		}
+	if err := o.renew(); err != nil {
+		o.logger.Error("renewing our self-signed certificate", slog.String("error", err.Error()))
 	}
-	for _, c := range o.store.All() {
-		o.Status(ctx, c)
+	for _, c := range o.identity.All() {
+		o.ask(ctx, c)
 	}
 }
 
-// Status asks for the revocation status of one of our certificates and
-// remembers it. It may wait for a CRL.
-func (o *ownCertificates) Status(ctx context.Context, c *certstore.Certificate) trust.PathStatus {
-	chain, err := c.Chain()
-	if err != nil {
-		return trust.PathStatus{Status: domainsec.RevocationUnknown, Detail: err.Error()}
+// ask asks for the revocation status of one of our certificates and remembers
+// it. It may wait for a CRL.
+func (o *ownCertificates) ask(ctx context.Context, c *certstore.Certificate) {
+	status := trust.PathStatus{Status: domainsec.RevocationUnknown}
+	if chain, err := c.Chain(); err != nil {
+		status.Detail = err.Error()
+	} else {
+		status = o.identity.OwnStatus(ctx, chain)
 	}
-	status := o.verifier.OwnStatus(ctx, chain)
 	key := c.SHA256()
 	o.mu.Lock()
 	before, known := o.status[key]
@@ -86,7 +83,6 @@ func (o *ownCertificates) Status(ctx context.Context, c *certstore.Certificate) 
 		o.logger.Error("our own certificate is revoked and will not be presented while another fits",
 			slog.String("thumbprint", c.Thumbprint()), slog.String("detail", status.Detail))
 	}
-	return status
 }
 
 // usable reports whether c may be shown: it is not known to be revoked.
@@ -100,7 +96,7 @@ func (o *ownCertificates) usable(c *certstore.Certificate) bool {
 // knows the others.
 func (o *ownCertificates) findings() []admin.Finding {
 	var out []admin.Finding
-	for _, c := range o.store.All() {
+	for _, c := range o.identity.All() {
 		object := "certificate " + c.Thumbprint()
 		o.mu.Lock()
 		status, known := o.status[c.SHA256()]

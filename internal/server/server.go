@@ -9,11 +9,9 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"mailpact/internal/admin"
-	"mailpact/internal/certstore"
 	"mailpact/internal/counters"
 	"mailpact/internal/directory"
 	"mailpact/internal/dnsx"
@@ -24,7 +22,6 @@ import (
 	"mailpact/internal/routing"
 	"mailpact/internal/send"
 	"mailpact/internal/tracking"
-	"mailpact/internal/trust"
 )
 
 // StopBound is how long a stop should be given: transactions under way finish
@@ -38,6 +35,10 @@ type Options struct {
 	Logger        *slog.Logger // nil: nobody reads
 	// SystemRoots replaces the machine's roots; nil: the machine's.
 	SystemRoots *x509.CertPool
+	// Inherited are listening sockets that a service manager has opened. A
+	// binding whose address one of them has uses it; one that no binding
+	// uses is an error.
+	Inherited []net.Listener
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
 }
@@ -48,30 +49,22 @@ type Server struct {
 	directory *directory.Directory
 	started   time.Time
 	undo      stack
-	made      []SelfSigned
 
-	counters     *counters.Set
-	receiveLog   *protocollog.Log
-	sendLog      *protocollog.Log
-	tracking     *tracking.Log
-	resolver     dnsx.Resolver
-	certificates *certstore.Store
-	crls         *revocation.Checker
-	verifier     *trust.Verifier
-	own          *ownCertificates
-	router       *routing.Router
-	sender       *send.Sender
-	queue        *queue.Queue
-	receive      *receive.Server
-	admin        *admin.Service
-	socket       *admin.Socket
-	http         *httpServer
-}
-
-// SelfSigned is a certificate that New made because the configuration names none.
-type SelfSigned struct {
-	Names    string
-	NotAfter time.Time
+	counters   *counters.Set
+	receiveLog *protocollog.Log
+	sendLog    *protocollog.Log
+	tracking   *tracking.Log
+	resolver   dnsx.Resolver
+	crls       *revocation.Checker
+	identity   liveIdentity
+	own        *ownCertificates
+	router     *routing.Router
+	sender     *send.Sender
+	queue      *queue.Queue
+	receive    *receive.Server
+	admin      *admin.Service
+	socket     *admin.Socket
+	http       *httpServer
 }
 
 // Setup is what a person wants to know of a server without a file.
@@ -129,7 +122,7 @@ func (s *Server) Stop(ctx context.Context) error { return s.undo.unwind(ctx) }
 // Setup returns what New has set up.
 func (s *Server) Setup() Setup {
 	cfg := s.directory.Current()
-	return Setup{DataDirectory: cfg.Server.DataDirectory, AdminSocket: cfg.Server.AdminSocket, Listeners: s.listeners(), SelfSigned: s.made}
+	return Setup{DataDirectory: cfg.Server.DataDirectory, AdminSocket: cfg.Server.AdminSocket, Listeners: s.listeners(), SelfSigned: s.selfMade()}
 }
 
 func (s *Server) openData(context.Context) error {
@@ -163,71 +156,18 @@ func (s *Server) openRecords(context.Context) error {
 	return nil
 }
 
-func (s *Server) openTrust(context.Context) error {
-	cfg := s.o.Configuration
-	s.resolver = dnsx.NewStub(cfg.Server.Resolvers, dnsx.StubOptions{})
-	var err error
-	if s.certificates, err = certstore.Open(certstore.Options{
-		Files: cfg.Certificates, KeysDirectory: filepath.Join(cfg.Server.DataDirectory, "keys"), Now: s.o.Now,
-	}); err != nil {
-		return err
-	}
-	if err := s.ensureCertificate(); err != nil {
-		return err
-	}
-	if s.crls, err = revocation.Open(revocation.Options{
-		Directory: filepath.Join(cfg.Server.DataDirectory, "crl"), Settings: cfg.Revocation, Resolver: s.resolver, Logger: s.o.Logger, Now: s.o.Now,
-	}); err != nil {
-		return err
-	}
-	s.undo.push("CRL cache", func(context.Context) error { s.crls.Stop(); return nil })
-	if s.verifier, err = trust.New(trust.Options{
-		Config: cfg.Trust, Revocation: pathRevocation{s.crls}, SystemRoots: s.o.SystemRoots, Now: s.o.Now,
-	}); err != nil {
-		return err
-	}
-	s.own = newOwnCertificates(s.certificates, s.verifier, s.o.Logger)
-	if len(cfg.Certificates) == 0 {
-		s.own.renew = func() error {
-			_, err := s.certificates.EnsureSelfSigned(knownNames(cfg))
-			return err
-		}
-	}
-	return nil
-}
-
-// ensureCertificate makes a self-signed certificate when the configuration names none.
-func (s *Server) ensureCertificate() error {
-	cfg := s.o.Configuration
-	if len(cfg.Certificates) > 0 {
-		return nil
-	}
-	names := knownNames(cfg)
-	created, err := s.certificates.EnsureSelfSigned(names)
-	if err != nil {
-		return fmt.Errorf("making a self-signed certificate: %w", err)
-	}
-	for _, c := range s.certificates.Select(names[0], nil) {
-		if c.SelfSigned {
-			s.made = append(s.made, SelfSigned{Names: strings.Join(c.Names(), ", "), NotAfter: c.Leaf().NotAfter})
-			break
-		}
-	}
-	if created {
-		s.o.Logger.Info("made a self-signed certificate", slog.Any("names", names))
-	}
-	return nil
-}
-
 func (s *Server) openListeners(context.Context) error {
+	inherited := &inheritance{free: s.o.Inherited}
+	s.undo.push("inherited sockets", func(context.Context) error { return inherited.close() })
 	var err error
 	s.receive, err = receive.New(receive.Options{
 		Configuration: s.directory.Current,
-		Certificates:  s.certificates,
-		Judge:         s.verifier,
+		Certificates:  &s.identity,
+		Judge:         &s.identity,
 		Queue:         s.queue,
 		Recorder:      &receive.Records{Protocol: s.receiveLog, Tracking: s.tracking, Counters: s.counters},
 		OwnUsable:     s.own.usable,
+		Listen:        inherited.listen,
 		Logger:        s.o.Logger,
 		Now:           s.o.Now,
 	})
@@ -235,13 +175,13 @@ func (s *Server) openListeners(context.Context) error {
 		return err
 	}
 	s.undo.push("receive connectors", s.receive.Stop)
-	return nil
+	return inherited.check()
 }
 
 func (s *Server) openManagement(context.Context) error {
 	cfg := s.o.Configuration
 	s.admin = admin.New(admin.Options{
-		Directory: s.directory, Queue: s.queue, Counters: s.counters, Certificates: s.certificates, CRLs: s.crls,
+		Directory: s.directory, Queue: s.queue, Counters: s.counters, Certificates: s.identity.All, CRLs: s.crls,
 		Listeners: s.listeners, Findings: s.findings, Logger: s.o.Logger, Started: s.started, Now: s.o.Now,
 	})
 	var err error
@@ -285,7 +225,7 @@ func (s *Server) selfAddresses() []netip.AddrPort {
 func (s *Server) findings() []admin.Finding {
 	cfg := s.directory.Current()
 	f := admin.ConfigurationFindings(cfg)
-	f = append(f, s.certificates.Findings(tlsNames(cfg), len(cfg.Partners) > 0)...)
+	f = append(f, s.identity.current.Load().certificates.Findings(tlsNames(cfg), len(cfg.Partners) > 0)...)
 	f = append(f, s.own.findings()...)
 	for _, l := range []struct {
 		name string

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"mailpact/internal/certstore"
 	"mailpact/internal/directory"
 	"mailpact/internal/dsn"
 	"mailpact/internal/message"
@@ -16,7 +15,6 @@ import (
 	"mailpact/internal/send"
 	"mailpact/internal/smtp"
 	"mailpact/internal/store/sqlite"
-	"mailpact/internal/trust"
 )
 
 // openTransport opens the store and wires routing, sending and the queue. The
@@ -30,7 +28,7 @@ func (s *Server) openTransport(ctx context.Context) error {
 	s.undo.push("store", closing(engine.Close))
 	s.router = routing.New(routing.Options{Config: s.directory.Current, Resolver: s.resolver, SelfAddresses: s.selfAddresses})
 	s.sender = send.New(send.Options{
-		Config: s.directory.Current, Router: s.router, Verifier: ownVerifier{s.verifier, s.own}, Certificates: s.certificates,
+		Config: s.directory.Current, Router: s.router, Verifier: &s.identity, Certificates: &s.identity,
 		Counters: s.counters, ProtocolLog: s.sendSession, Logger: s.o.Logger, Now: s.o.Now,
 	})
 	s.undo.push("connection pools", func(ctx context.Context) error { s.sender.Stop(ctx); return nil })
@@ -99,12 +97,3 @@ func withoutOwnFields(header []byte, authservID string) []byte {
 	h.Remove(message.Firewall{AuthservID: authservID})
 	return h.AppendTo(nil)
 }
-
-// ownVerifier answers for peers from trust and for ourselves from what the
-// server remembers.
-type ownVerifier struct {
-	*trust.Verifier
-	own *ownCertificates
-}
-
-var _ send.Certificates = (*certstore.Store)(nil)

@@ -1,0 +1,137 @@
+package server
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+
+	"mailpact/internal/certstore"
+	"mailpact/internal/directory"
+	"mailpact/internal/dnsx"
+	"mailpact/internal/domainsec"
+	"mailpact/internal/revocation"
+	"mailpact/internal/smtp"
+	"mailpact/internal/trust"
+)
+
+// identity is one version of what we trust and what we show: both come from
+// files and are read together.
+type identity struct {
+	certificates *certstore.Store
+	verifier     *trust.Verifier
+}
+
+// liveIdentity answers from the identity in force, which a reload replaces. It
+// is safe for concurrent use.
+type liveIdentity struct{ current atomic.Pointer[identity] }
+
+// Select returns our certificates for name, the one to use first.
+func (l *liveIdentity) Select(name smtp.Domain, usable func(*certstore.Certificate) bool) []*certstore.Certificate {
+	return l.current.Load().certificates.Select(name, usable)
+}
+
+// All returns all our certificates.
+func (l *liveIdentity) All() []*certstore.Certificate { return l.current.Load().certificates.All() }
+
+// Judge gathers what is known of a peer's certificate.
+func (l *liveIdentity) Judge(ctx context.Context, r trust.Request) *domainsec.PeerFacts {
+	return l.current.Load().verifier.Judge(ctx, r)
+}
+
+// NameMatches compares names and nothing else.
+func (l *liveIdentity) NameMatches(leaf *x509.Certificate, p *directory.Partner) string {
+	return l.current.Load().verifier.NameMatches(leaf, p)
+}
+
+// OwnStatus asks about our own certificate.
+func (l *liveIdentity) OwnStatus(ctx context.Context, chain []*x509.Certificate) trust.PathStatus {
+	return l.current.Load().verifier.OwnStatus(ctx, chain)
+}
+
+// openTrust opens the resolver, the CRL cache, and the first identity.
+func (s *Server) openTrust(context.Context) error {
+	cfg := s.o.Configuration
+	s.resolver = dnsx.NewStub(cfg.Server.Resolvers, dnsx.StubOptions{})
+	var err error
+	if s.crls, err = revocation.Open(revocation.Options{
+		Directory: filepath.Join(cfg.Server.DataDirectory, "crl"), Settings: cfg.Revocation, Resolver: s.resolver, Logger: s.o.Logger, Now: s.o.Now,
+	}); err != nil {
+		return err
+	}
+	s.undo.push("CRL cache", func(context.Context) error { s.crls.Stop(); return nil })
+	first, err := s.readIdentity(cfg)
+	if err != nil {
+		return err
+	}
+	s.identity.current.Store(first)
+	s.own = newOwnCertificates(&s.identity, s.renewSelfSigned, s.o.Logger)
+	return nil
+}
+
+// readIdentity reads the files that cfg names, and makes a self-signed
+// certificate when it names none. Nothing in force is touched.
+func (s *Server) readIdentity(cfg *directory.Configuration) (*identity, error) {
+	store, err := certstore.Open(certstore.Options{
+		Files: cfg.Certificates, KeysDirectory: filepath.Join(cfg.Server.DataDirectory, "keys"), Now: s.o.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(cfg.Certificates) == 0 {
+		if err := s.ensureSelfSigned(store, cfg); err != nil {
+			return nil, err
+		}
+	}
+	verifier, err := trust.New(trust.Options{
+		Config: cfg.Trust, Revocation: pathRevocation{s.crls}, SystemRoots: s.o.SystemRoots, Now: s.o.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &identity{certificates: store, verifier: verifier}, nil
+}
+
+func (s *Server) ensureSelfSigned(store *certstore.Store, cfg *directory.Configuration) error {
+	names := knownNames(cfg)
+	created, err := store.EnsureSelfSigned(names)
+	if err != nil {
+		return fmt.Errorf("making a self-signed certificate: %w", err)
+	}
+	if created {
+		s.o.Logger.Info("made a self-signed certificate", slog.Any("names", names))
+	}
+	return nil
+}
+
+// renewSelfSigned keeps certificates of our own making from expiring.
+func (s *Server) renewSelfSigned() error {
+	cfg := s.directory.Current()
+	if len(cfg.Certificates) > 0 {
+		return nil
+	}
+	return s.ensureSelfSigned(s.identity.current.Load().certificates, cfg)
+}
+
+// SelfSigned is a certificate that the server made because the configuration names none.
+type SelfSigned struct {
+	Names    string
+	NotAfter string // date
+}
+
+// selfMade returns the self-signed certificate in use, if there is one.
+func (s *Server) selfMade() []SelfSigned {
+	cfg := s.directory.Current()
+	if len(cfg.Certificates) > 0 {
+		return nil
+	}
+	for _, c := range s.identity.Select(cfg.Server.FQDN, nil) {
+		if c.SelfSigned {
+			return []SelfSigned{{Names: strings.Join(c.Names(), ", "), NotAfter: c.Leaf().NotAfter.Format("2006-01-02")}}
+		}
+	}
+	return nil
+}
