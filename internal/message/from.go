@@ -19,16 +19,17 @@ import (
 // one parser sees.
 func (h *Header) From() domainsec.FromFacts {
 	facts := domainsec.FromFacts{StrictOK: true}
+	var strict, union domainSet
 	for _, f := range h.fields {
 		if !f.odd && !canBeFrom(f.raw) {
 			continue
 		}
 		if isFrom(f) {
-			addFrom(&facts, f)
+			addFrom(&facts, &strict, &union, f)
 		}
 		f.hidden(func(p Field) bool {
 			if isFrom(p) {
-				addFrom(&facts, p)
+				addFrom(&facts, &strict, &union, p)
 				// p reaches to the end of the element, as do the
 				// parts after it: the union has them already.
 				facts.Fields++
@@ -38,6 +39,7 @@ func (h *Header) From() domainsec.FromFacts {
 			return true
 		})
 	}
+	facts.Strict, facts.Union = strict.list, union.list
 	if len(facts.Strict) == 0 {
 		facts.StrictOK = false
 	}
@@ -77,7 +79,7 @@ func isFrom(f Field) bool {
 }
 
 // addFrom adds what one From field names.
-func addFrom(facts *domainsec.FromFacts, f Field) {
+func addFrom(facts *domainsec.FromFacts, strict, union *domainSet, f Field) {
 	facts.Fields++
 	body := f.Body()
 	proper := f.Is("from") && !f.malformed()
@@ -91,22 +93,13 @@ func addFrom(facts *domainsec.FromFacts, f Field) {
 	}
 	facts.StrictOK = facts.StrictOK && ok
 	for _, d := range domains {
-		facts.Strict = addDomain(facts.Strict, d)
-		facts.Union = addDomain(facts.Union, d)
+		strict.add(d)
+		union.add(d)
 	}
 	if ok && plain(body, len(domains)) {
 		return // nothing there that a tolerant parser could read otherwise
 	}
-	seen := make(map[smtp.Domain]bool, len(facts.Union))
-	for _, d := range facts.Union {
-		seen[d] = true
-	}
-	lenientDomains(string(body), func(d smtp.Domain) {
-		if !seen[d] {
-			seen[d] = true
-			facts.Union = append(facts.Union, d)
-		}
-	})
+	lenientDomains(string(body), union.add)
 }
 
 // plain reports whether a body that has been parsed strictly leaves nothing to
@@ -126,11 +119,37 @@ func plain(body []byte, addresses int) bool {
 	return at == addresses
 }
 
-func addDomain(list []smtp.Domain, d smtp.Domain) []smtp.Domain {
-	for _, x := range list {
-		if x == d {
-			return list
+// domainSet holds domains in order and without repetition. Adding to it takes
+// the same time however many there are, because a header has room for thousands
+// of From fields.
+type domainSet struct {
+	list []smtp.Domain
+	seen map[smtp.Domain]struct{} // of list, once that is no longer short
+}
+
+// maxScanned is how long a domainSet's list is searched without a map: nearly
+// every message names one domain.
+const maxScanned = 8
+
+func (s *domainSet) add(d smtp.Domain) {
+	if s.seen == nil {
+		for _, x := range s.list {
+			if x == d {
+				return
+			}
 		}
+		s.list = append(s.list, d)
+		if len(s.list) > maxScanned {
+			s.seen = make(map[smtp.Domain]struct{}, 2*len(s.list))
+			for _, x := range s.list {
+				s.seen[x] = struct{}{}
+			}
+		}
+		return
 	}
-	return append(list, d)
+	if _, known := s.seen[d]; known {
+		return
+	}
+	s.seen[d] = struct{}{}
+	s.list = append(s.list, d)
 }
