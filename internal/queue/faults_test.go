@@ -165,7 +165,7 @@ func TestUnreadableMessageWaits(t *testing.T) {
 				f := newFixture(t, withFaults(t, x), answering(later))
 				f.accept("a@a.example", "x", "b@b.example")
 				synctest.Wait()
-				f.sink.answer = nil
+				f.sink.deliverNow()
 				fault(x).Store(true)
 				time.Sleep(20 * time.Minute)
 				fault(x).Store(false)
@@ -209,7 +209,7 @@ func TestStopSettlesWhatIsKnown(t *testing.T) {
 		}
 		before := len(f.sink.seen())
 		f.restart()
-		f.sink.answer = nil
+		f.sink.deliverNow()
 		time.Sleep(time.Second)
 		again := f.sink.seen()[before:]
 		if len(again) != 1 || again[0].To != "2@slow.example" || again[0].Attempt != 1 {

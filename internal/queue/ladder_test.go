@@ -296,7 +296,7 @@ func TestFailureReport(t *testing.T) {
 		if diff := cmp.Diff(want, f.events.seen()); diff != "" {
 			t.Errorf("events (-want +got):\n%s", diff)
 		}
-		f.sink.answer = nil
+		f.sink.deliverNow()
 		time.Sleep(time.Minute)
 		if last := f.sink.seen()[2]; last.To != "three@b.example" || last.Attempt != 2 {
 			t.Errorf("the retry was %+v", last)

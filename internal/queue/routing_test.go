@@ -110,7 +110,7 @@ func TestRerouting(t *testing.T) {
 					f.sink.mu.Lock()
 					f.sink.attempts = nil
 					f.sink.mu.Unlock()
-					f.sink.answer = nil
+					f.sink.deliverNow()
 					f.router.set("b.example", tt.after, tt.afterReason)
 					if tt.resubmit {
 						if _, err := f.queue.Retry(f.queue.Queues()[0].Identity, true); err != nil {
@@ -167,7 +167,7 @@ func TestResubmissionSplits(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		f.restart()
-		f.sink.answer = nil
+		f.sink.deliverNow()
 		time.Sleep(2 * time.Minute)
 		got := map[string]string{}
 		for _, a := range f.sink.seen() {

@@ -52,7 +52,7 @@ func TestFileIsMadeByTheRules(t *testing.T) {
 		}
 		got := map[string]int64{}
 		for _, p := range []string{"page_size", "synchronous", "wal_autocheckpoint", "journal_size_limit", "user_version"} {
-			// The committer is idle: nothing has been asked of it yet.
+			// Nothing has been asked of the committer yet.
 			if got[p], err = e.committer.w.conn.integer(t.Context(), "PRAGMA "+p); err != nil {
 				t.Fatal(err)
 			}
@@ -231,8 +231,12 @@ func TestDiskFull(t *testing.T) {
 	}
 	limit := func(pages int) {
 		t.Helper()
-		// The committer is idle between requests, and its channel orders the accesses.
-		if err := e.committer.w.conn.exec(context.Background(), fmt.Sprintf("PRAGMA max_page_count=%d", pages)); err != nil {
+		// done is called by the committer, whose connection this is.
+		done := make(chan error, 1)
+		e.Settle([]store.Settlement{{Message: 4711, Remove: []uint32{0}}}, func(error) {
+			done <- e.committer.w.conn.exec(context.Background(), fmt.Sprintf("PRAGMA max_page_count=%d", pages))
+		})
+		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
 	}
