@@ -32,7 +32,9 @@ type search struct {
 
 	signatures map[[2]*x509.Certificate]error // child, parent; nil: right
 	roots      map[*x509.Certificate][]*x509.Certificate
+	rooted     map[*x509.Certificate]bool // see findRooted
 	checks     int
+	strangers  int // checks with keys that nobody vouches for
 	steps      int
 
 	found   []foundChain
@@ -46,6 +48,7 @@ func newSearch(ctx context.Context, r BuildRequest) *search {
 		request:    r,
 		signatures: map[[2]*x509.Certificate]error{},
 		roots:      map[*x509.Certificate][]*x509.Certificate{},
+		rooted:     map[*x509.Certificate]bool{},
 	}
 	seen := map[[32]byte]bool{signedID(r.Presented[0]): true}
 	for _, a := range r.Anchors {
@@ -90,6 +93,10 @@ func (s *search) visit(chain []*x509.Certificate) {
 	extended := false
 	for _, parent := range s.issuers {
 		if !bytes.Equal(tip.RawIssuer, parent.RawSubject) || inChain(parent, chain) {
+			continue
+		}
+		if !s.worthChecking(tip, parent) {
+			why = fmt.Sprintf("%s: its issuer %s leads to no trust anchor", certificateLabel(tip), certificateLabel(parent))
 			continue
 		}
 		if err := s.signature(tip, parent); err != nil {

@@ -38,6 +38,7 @@ func (StandardBuilder) Build(ctx context.Context, r BuildRequest) ([]Path, []Fai
 		return overrun("the peer presented %d certificates, more than %d", n, maxPresented)
 	}
 	s := newSearch(ctx, r)
+	s.findRooted(leaf)
 	s.visit([]*x509.Certificate{leaf})
 	if s.overrun != "" {
 		return overrun("%s", s.overrun)
