@@ -41,7 +41,8 @@ type Options struct {
 	Expires    time.Time // KindDelayed: when delivery will be given up
 	Recipients []Recipient
 	// Original is the original's header section without the empty line; it may
-	// be empty. It is returned as it is but for bare CR and LF.
+	// be empty. It is returned as it is but for bare CR and LF, quoted-printable
+	// where it is not plain ASCII (RFC 6522, section 4).
 	Original []byte
 	// OriginalMessageID is its Message-ID, for the text and References; may be empty.
 	OriginalMessageID string
@@ -53,7 +54,7 @@ type Recipient struct {
 	Address     string
 	Reply       smtp.Reply // that caused it; zero when no host said anything
 	LastError   string     // what an administrator reads
-	RemoteHost  string     // the host that replied; "" when none did
+	RemoteHost  string     // the host that replied: "mail.example", "mail.example [192.0.2.1]:25"; "" when none did
 	LastAttempt time.Time  // zero when there was none
 }
 
@@ -74,26 +75,21 @@ func Build(o Options) ([]byte, error) {
 	case o.To == (smtp.Mailbox{}):
 		return nil, errors.New("building a notification: a null reverse-path gets none (RFC 5321, section 4.5.5)")
 	}
-	original := cleanOriginal(o.Original)
-	eightBit := !isASCII(original)
+	original, encoding := encodeOriginal(cleanOriginal(o.Original))
 	boundary := fmt.Sprintf("=_%x", sha256.Sum256([]byte(o.ID)))[:34]
 	var b bytes.Buffer
-	o.writeHeader(&b, boundary, eightBit)
+	o.writeHeader(&b, boundary)
 	part(&b, boundary, "text/plain; charset=us-ascii", "")
 	o.writeText(&b)
 	part(&b, boundary, "message/delivery-status", "")
 	o.writeStatus(&b)
-	encoding := ""
-	if eightBit {
-		encoding = "8bit"
-	}
 	part(&b, boundary, "text/rfc822-headers", encoding)
 	b.Write(original)
 	fmt.Fprintf(&b, "\r\n--%s--\r\n", boundary)
 	return b.Bytes(), nil
 }
 
-func (o *Options) writeHeader(b *bytes.Buffer, boundary string, eightBit bool) {
+func (o *Options) writeHeader(b *bytes.Buffer, boundary string) {
 	subject := "Undeliverable mail"
 	if o.Kind == KindDelayed {
 		subject = "Delayed mail"
@@ -102,8 +98,8 @@ func (o *Options) writeHeader(b *bytes.Buffer, boundary string, eightBit bool) {
 		subject += ": " + s
 	}
 	field(b, "Date", o.Now.Format(time.RFC1123Z))
-	field(b, "From", "Mail Delivery System <"+o.From.String()+">")
-	field(b, "To", "<"+o.To.String()+">")
+	field(b, "From", "Mail Delivery System <"+printable(o.From.String(), maxText)+">")
+	field(b, "To", "<"+printable(o.To.String(), maxText)+">")
 	field(b, "Subject", subject)
 	field(b, "Message-ID", "<"+printable(o.ID, 200)+"@"+string(o.ReportingMTA)+">")
 	if id := printable(o.OriginalMessageID, 250); strings.HasPrefix(id, "<") && strings.HasSuffix(id, ">") {
@@ -112,9 +108,6 @@ func (o *Options) writeHeader(b *bytes.Buffer, boundary string, eightBit bool) {
 	field(b, "Auto-Submitted", "auto-replied")
 	field(b, "MIME-Version", "1.0")
 	field(b, "Content-Type", `multipart/report; report-type=delivery-status; boundary="`+boundary+`"`)
-	if eightBit {
-		field(b, "Content-Transfer-Encoding", "8bit")
-	}
 	b.WriteString("\r\nThis is a report in MIME format.\r\n")
 }
 
@@ -164,8 +157,8 @@ func (o *Options) writeStatus(b *bytes.Buffer) {
 		field(b, "Final-Recipient", "rfc822; "+printable(r.Address, maxText))
 		field(b, "Action", o.Kind.action())
 		field(b, "Status", status(o.Kind, r.Reply))
-		if r.RemoteHost != "" {
-			field(b, "Remote-MTA", "dns; "+printable(r.RemoteHost, maxText))
+		if name := hostName(r.RemoteHost); name != "" {
+			field(b, "Remote-MTA", "dns; "+name)
 		}
 		if !r.Reply.IsZero() {
 			field(b, "Diagnostic-Code", "smtp; "+printable(r.Reply.String(), maxText))
@@ -177,6 +170,12 @@ func (o *Options) writeStatus(b *bytes.Buffer) {
 			field(b, "Will-Retry-Until", o.Expires.Format(time.RFC1123Z))
 		}
 	}
+}
+
+// hostName is the name in a remote host's description, without address and port.
+func hostName(s string) string {
+	name, _, _ := strings.Cut(printable(s, maxText), " ")
+	return name
 }
 
 // status is the Status field: the reply's enhanced code, else a general one of

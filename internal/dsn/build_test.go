@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"mime/multipart"
+	"mime/quotedprintable"
 	"net/mail"
 	"os"
 	"path/filepath"
@@ -39,9 +40,21 @@ func options(k Kind) Options {
 }
 
 func TestBuildGolden(t *testing.T) {
-	for name, k := range map[string]Kind{"failed": KindFailed, "delayed": KindDelayed} {
+	expired := options(KindFailed)
+	expired.Recipients[0].Reply = smtp.Reply{Code: 550, Enhanced: smtp.EnhancedCode{4, 4, 7}, Lines: []string{"QUEUE.Expired;message expired"}}
+	refused := options(KindFailed)
+	refused.Recipients = []Recipient{
+		{
+			Address: "nobody@b.example", Reply: smtp.NewReply(550, smtp.EnhancedCode{5, 1, 1}, "No such user"), LastError: "550 5.1.1 No such user",
+			RemoteHost: "mail.b.example [192.0.2.1]:25", LastAttempt: refused.Now,
+		},
+		{Address: "somebody@c.example", Reply: smtp.NewReply(556, smtp.EnhancedCode{5, 1, 10}, "c.example accepts no mail"), LastError: "556 5.1.10 c.example accepts no mail"},
+	}
+	for name, o := range map[string]Options{
+		"failed": options(KindFailed), "delayed": options(KindDelayed), "expired": expired, "refused": refused,
+	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := Build(options(k))
+			got, err := Build(o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -136,8 +149,28 @@ func TestBuildKeepsStrangersInTheirPlace(t *testing.T) {
 			t.Errorf("a line breaks the rules (%d octets): %.100q", len(line), line)
 		}
 	}
-	if got := m.Header.Get("Content-Transfer-Encoding"); got != "8bit" {
-		t.Errorf("8-bit header returned with encoding %q", got)
+	for _, c := range report {
+		if c >= 0x80 {
+			t.Fatalf("the report has an 8-bit octet")
+		}
+	}
+}
+
+// TestOriginalComesBackWhole: what is not ASCII is quoted, not lost.
+func TestOriginalComesBackWhole(t *testing.T) {
+	o := options(KindFailed)
+	o.Original = []byte("Subject: Gr\xfc\xdfe = \x01\r\n\tfolded\r\n")
+	report, err := Build(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, bodies := parts(t, report)
+	got, err := io.ReadAll(quotedprintable.NewReader(strings.NewReader(bodies[2])))
+	if err != nil || string(got) != string(o.Original) {
+		t.Errorf("the original header came back as %q, %v", got, err)
+	}
+	if !strings.Contains(string(report), "Content-Type: text/rfc822-headers\r\nContent-Transfer-Encoding: quoted-printable\r\n") {
+		t.Error("its part does not say so")
 	}
 }
 

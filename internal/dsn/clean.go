@@ -3,6 +3,7 @@ package dsn
 import (
 	"bytes"
 	"fmt"
+	"mime/quotedprintable"
 	"strings"
 )
 
@@ -100,11 +101,21 @@ func cleanOriginal(h []byte) []byte {
 	return b.Bytes()
 }
 
-func isASCII(b []byte) bool {
-	for _, c := range b {
-		if c >= 0x80 {
-			return false
-		}
+// encodeOriginal returns a cleaned header ready for its part, with the part's
+// transfer encoding: none for ASCII, so that people can read it and the report
+// can go anywhere.
+func encodeOriginal(h []byte) (encoded []byte, encoding string) {
+	plain := true
+	for _, c := range h {
+		plain = plain && c < 0x7f && (c >= ' ' || c == '\t' || c == '\r' || c == '\n')
 	}
-	return true
+	if plain {
+		return h, ""
+	}
+	var b bytes.Buffer
+	w := quotedprintable.NewWriter(&b)
+	// A bytes.Buffer takes everything.
+	_, _ = w.Write(h)
+	_ = w.Close()
+	return b.Bytes(), "quoted-printable"
 }

@@ -193,8 +193,8 @@ func (q *Queue) next(l *lane) *delivery {
 	if l.failures > 0 && q.o.Now().Before(l.holdUntil) {
 		return nil
 	}
-	if len(q.starved) > 0 && l.workers > 1 {
-		return nil // others have none; fairness comes before speed
+	if len(q.starved) > 0 {
+		return nil // others wait for a worker: lanes take turns
 	}
 	return q.begin(l)
 }

@@ -50,6 +50,7 @@ func (q *Queue) restore(row *store.Message, now time.Time) {
 		}
 		d := &delivery{m: m, seq: x.Seq, domains: domainsOf(s.recipients), state: *s, due: fromMilliseconds(x.Due)}
 		d.lane = q.lane(key)
+		d.held = s.attempts == 0 && s.lastError != "" // as far as one can tell; the router will
 		d.forget()
 		q.reschedule(d, now)
 	}
