@@ -235,8 +235,16 @@ const (
 
 // ReceiveConnector is one set of listeners with its rules (reference, 5.2).
 type ReceiveConnector struct {
-	Name                        string
-	Bindings                    []string // host:port
+	Name string
+	// Bindings are host:port. Connectors may share one; RemoteIPRanges then
+	// tell their clients apart.
+	Bindings []string
+	// RemoteIPRanges are the clients that the connector serves; empty is nobody.
+	// Where connectors share a binding the most specific range wins.
+	RemoteIPRanges []AddressRange
+	// ProxyProtocolFrom are the upstreams whose connections begin with a PROXY
+	// header that names the client. No other connection may have one.
+	ProxyProtocolFrom           []AddressRange
 	FQDN                        smtp.Domain
 	Banner                      string // without "220 "; empty: the default
 	AuthMechanism               []AuthMechanism
@@ -254,6 +262,18 @@ type ReceiveConnector struct {
 	MaxProtocolErrors           int64
 	MaxHopCount                 int64
 	MaxInboundConnection        int64
+	// MaxInboundConnectionPerSource counts connections of one client: an IPv4
+	// address, or an IPv6 network of 64 bits.
+	MaxInboundConnectionPerSource int64
+	// MaxInboundConnectionPercentagePerSource is the part, in percent, of the
+	// connections still free that one client may hold; at least one.
+	MaxInboundConnectionPercentagePerSource int64
+	// MessageRateLimit is how many MAIL commands one client may give in a
+	// minute, refused ones included.
+	MessageRateLimit int64
+	// TarpitInterval delays refusals to clients that nobody has
+	// authenticated. 0 is off.
+	TarpitInterval time.Duration
 	// CertificateRequestBackoff: see design.md, section 5. 0 is off.
 	CertificateRequestBackoff time.Duration
 }
@@ -270,6 +290,20 @@ func (c *ReceiveConnector) ExternallySecured() bool {
 func (c *ReceiveConnector) authenticates(m AuthMechanism) bool {
 	for _, x := range c.AuthMechanism {
 		if x == m {
+			return true
+		}
+	}
+	return false
+}
+
+// ServesInsideOnly reports whether every client of the connector has a loopback,
+// private or link-local address.
+func (c *ReceiveConnector) ServesInsideOnly() bool { return allInside(c.RemoteIPRanges) }
+
+// ProxiedFrom reports whether a names an upstream of the connector.
+func (c *ReceiveConnector) ProxiedFrom(a netip.Addr) bool {
+	for _, r := range c.ProxyProtocolFrom {
+		if r.Contains(a) {
 			return true
 		}
 	}

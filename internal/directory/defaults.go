@@ -111,6 +111,7 @@ func defaultAcceptedDomain() AcceptedDomain { return AcceptedDomain{Type: Author
 func defaultReceiveConnector() ReceiveConnector {
 	return ReceiveConnector{
 		Bindings:                    []string{net.JoinHostPort("", "25")},
+		RemoteIPRanges:              everyAddress(),
 		AuthMechanism:               []AuthMechanism{AuthTLS},
 		PermissionGroups:            []PermissionGroup{GroupAnonymousUsers, GroupPartners},
 		BareLineFeeds:               smtp.BareLinesReject,
@@ -123,6 +124,7 @@ func defaultReceiveConnector() ReceiveConnector {
 		MaxProtocolErrors:           5,
 		MaxHopCount:                 30,
 		MaxInboundConnection:        5000,
+		TarpitInterval:              5 * time.Second,
 		CertificateRequestBackoff:   time.Hour,
 	}
 }
@@ -154,6 +156,7 @@ func (c *Configuration) derive() {
 		if c.ReceiveConnectors[i].FQDN == "" {
 			c.ReceiveConnectors[i].FQDN = fqdn
 		}
+		c.ReceiveConnectors[i].deriveSourceLimits()
 	}
 	for i := range c.SendConnectors {
 		if c.SendConnectors[i].FQDN == "" {
@@ -169,5 +172,28 @@ func (c *Configuration) derive() {
 			domain = c.AcceptedDomains[0].Name
 		}
 		c.TransportConfig.Postmaster = smtp.Mailbox{LocalPart: "postmaster", Domain: domain}
+	}
+}
+
+// deriveSourceLimits fills in the limits per client that the file leaves out.
+// One client is a stranger on a connector of the Internet, and a mail system of
+// our own, with all its mail, on one that is externally secured: there the
+// described system's inner servers have no such limits.
+func (r *ReceiveConnector) deriveSourceLimits() {
+	connections, percentage, rate := int64(20), int64(2), int64(600)
+	if r.ExternallySecured() {
+		connections, percentage, rate = Unlimited, Unlimited, Unlimited
+	}
+	for _, l := range []struct {
+		limit *int64
+		value int64
+	}{
+		{&r.MaxInboundConnectionPerSource, connections},
+		{&r.MaxInboundConnectionPercentagePerSource, percentage},
+		{&r.MessageRateLimit, rate},
+	} {
+		if *l.limit == 0 { // no limit can be written as 0
+			*l.limit = l.value
+		}
 	}
 }

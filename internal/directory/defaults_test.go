@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"sync"
@@ -16,10 +17,16 @@ import (
 // connector properties and retries, Edge column.
 func TestEdgeDefaults(t *testing.T) {
 	r, s, q := defaultReceiveConnector(), defaultSendConnector(), defaults(DefaultOptions{}).Queue
+	r.deriveSourceLimits()
 	tests := []struct {
 		name      string
 		got, want any
 	}{
+		{"RemoteIPRanges", fmt.Sprint(r.RemoteIPRanges), "[0.0.0.0/0 ::/0]"},
+		{"MaxInboundConnectionPerSource", r.MaxInboundConnectionPerSource, int64(20)},
+		{"MaxInboundConnectionPercentagePerSource", r.MaxInboundConnectionPercentagePerSource, int64(2)},
+		{"MessageRateLimit", r.MessageRateLimit, int64(600)},
+		{"TarpitInterval", r.TarpitInterval, 5 * time.Second},
 		{"ConnectionTimeout", r.ConnectionTimeout, 5 * time.Minute},
 		{"ConnectionInactivityTimeout", r.ConnectionInactivityTimeout, time.Minute},
 		{"MaxInboundConnection", r.MaxInboundConnection, int64(5000)},

@@ -2,7 +2,9 @@ package directory
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"mailpact/internal/smtp"
@@ -175,14 +177,60 @@ func (fs *findings) receiveConnectors(c *Configuration) {
 		if r.ExternallySecured() {
 			fs.externallySecured(object, r)
 		}
+		fs.unservedFamilies(c, object, r)
 	}
+}
+
+// unservedFamilies warns of a binding whose clients of one address family no
+// connector serves.
+func (fs *findings) unservedFamilies(c *Configuration, object string, r *ReceiveConnector) {
+	for _, text := range r.Bindings {
+		host, _, err := net.SplitHostPort(text)
+		if err != nil {
+			continue
+		}
+		a, err := netip.ParseAddr(host)
+		all := err != nil // every address of either family
+		for _, family := range []struct {
+			name, everybody string
+			listens         bool
+		}{
+			{"IPv4", "0.0.0.0/0", all || a.Is4()},
+			{"IPv6", "::/0", all || !a.Is4()},
+		} {
+			if family.listens && !c.servesFamily(text, family.name == "IPv4") {
+				fs.warn(object, fmt.Sprintf("it listens on %s, where no connector's remoteIPRanges hold an %s client", text, family.name),
+					fmt.Sprintf("Add %q to remoteIPRanges, or write bindings of the other family only", family.everybody))
+			}
+		}
+	}
+}
+
+// servesFamily reports whether any connector on the binding serves a client of
+// the family.
+func (c *Configuration) servesFamily(binding string, four bool) bool {
+	for i := range c.ReceiveConnectors {
+		r := &c.ReceiveConnectors[i]
+		if !slices.Contains(r.Bindings, binding) {
+			continue
+		}
+		for _, x := range r.RemoteIPRanges {
+			if x.First.Is4() == four {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // externallySecured warns of inner connectors that more than this machine reaches.
 func (fs *findings) externallySecured(object string, r *ReceiveConnector) {
+	if r.ServesInsideOnly() {
+		return
+	}
 	for _, text := range r.Bindings {
 		if ap, err := netip.ParseAddrPort(text); err != nil || !ap.Addr().IsLoopback() {
-			fs.warn(object, fmt.Sprintf("whoever reaches %s may send to any domain", text), "Keep everybody but your own servers away from it by a firewall")
+			fs.warn(object, fmt.Sprintf("whoever reaches %s may send to any domain", text), "Write remoteIPRanges: with the addresses of your own servers")
 		}
 	}
 }

@@ -46,6 +46,22 @@ func TestFindings(t *testing.T) {
 			inner.PermissionGroups = []PermissionGroup{GroupExchangeServers}
 			c.ReceiveConnectors = append(c.ReceiveConnectors, inner)
 		}, []row{{LevelWarning, "receiveConnectors[Inner]"}}},
+		{"inner connector with inner clients", func(c *Configuration) {
+			inner := defaultReceiveConnector()
+			inner.Name, inner.Bindings, inner.RemoteIPRanges = "Inner", []string{"0.0.0.0:26"}, ranges(t, "10.0.0.0/8")
+			inner.AuthMechanism = []AuthMechanism{AuthExternalAuthoritative}
+			inner.PermissionGroups = []PermissionGroup{GroupExchangeServers}
+			c.ReceiveConnectors = append(c.ReceiveConnectors, inner)
+		}, nil},
+		{"a family that nobody serves", func(c *Configuration) {
+			c.ReceiveConnectors[0].Bindings = []string{":25", "0.0.0.0:2525"}
+		}, []row{{LevelWarning, "receiveConnectors[Inet]"}}},
+		{"a family that another connector serves", func(c *Configuration) {
+			six := defaultReceiveConnector()
+			six.Name, six.DomainSecureEnabled, six.RemoteIPRanges = "Six", true, ranges(t, "::/0")
+			c.ReceiveConnectors[0].Bindings = []string{":25"}
+			c.ReceiveConnectors = append(c.ReceiveConnectors, six)
+		}, nil},
 		{"TLS to everybody", func(c *Configuration) { c.SendConnectors[0].RequireTLS = true }, []row{{LevelWarning, "sendConnectors[Internet]"}}},
 		{"in the clear", func(c *Configuration) {
 			c.SendConnectors[0].DomainSecureEnabled, c.SendConnectors[0].IgnoreSTARTTLS = false, true

@@ -83,6 +83,8 @@ func TestParseContractFile(t *testing.T) {
 	receive, send := defaultReceiveConnector(), defaultSendConnector()
 	receive.Name, receive.Bindings, receive.FQDN = "Inet", []string{"0.0.0.0:25"}, "mail.contoso.com"
 	receive.DomainSecureEnabled, receive.ProtocolLoggingLevel = true, LoggingVerbose
+	receive.RemoteIPRanges = receive.RemoteIPRanges[:1] // of IPv4
+	receive.deriveSourceLimits()
 	send.Name, send.FQDN, send.DomainSecureEnabled = "Internet", "mail.contoso.com", true
 	send.AddressSpaces = []AddressSpace{{Any: true, Cost: 1}}
 	want := &Configuration{
@@ -141,6 +143,17 @@ func TestParseValues(t *testing.T) {
 		{"free ports twice", r, `bindings: ["127.0.0.1:0", "127.0.0.1:0"]`, func(c *Configuration) any { return len(receive(c).Bindings) }, 2},
 		{"IPv4 and IPv6 of one port", r, `bindings: ["0.0.0.0:25", "[::]:25"]`, func(c *Configuration) any { return len(receive(c).Bindings) }, 2},
 		{"inner connector", r, `bindings: ["127.0.0.1:2526"], authMechanism: [ExternalAuthoritative], permissionGroups: [ExchangeServers]`, func(c *Configuration) any { return c.ReceiveConnectors[0].ExternallySecured() }, true},
+		{"inner connector on any binding", r, `remoteIPRanges: [10.0.0.0/8, "fd00::/8", 127.0.0.1], authMechanism: [ExternalAuthoritative], permissionGroups: [ExchangeServers]`, func(c *Configuration) any { return c.ReceiveConnectors[0].ServesInsideOnly() }, true},
+		{"limits of an inner connector", r, `bindings: ["127.0.0.1:25"], authMechanism: [ExternalAuthoritative], permissionGroups: [ExchangeServers]`, sourceLimits, [3]int64{Unlimited, Unlimited, Unlimited}},
+		{"limits written for an inner connector", r, `bindings: ["127.0.0.1:25"], authMechanism: [ExternalAuthoritative], permissionGroups: [ExchangeServers], maxInboundConnectionPerSource: 3, messageRateLimit: 9`, sourceLimits, [3]int64{3, Unlimited, 9}},
+		{"limits of a stranger", r, "requireTLS: false", sourceLimits, [3]int64{20, 2, 600}},
+		{"limits unlimited", r, "maxInboundConnectionPerSource: unlimited, maxInboundConnectionPercentagePerSource: unlimited, messageRateLimit: unlimited", sourceLimits, [3]int64{Unlimited, Unlimited, Unlimited}},
+		{"percentage with its sign", r, "maxInboundConnectionPercentagePerSource: 50%", sourceLimits, [3]int64{20, 50, 600}},
+		{"no tarpit", r, "tarpitInterval: 0", func(c *Configuration) any { return receive(c).TarpitInterval }, time.Duration(0)},
+		{"ranges", r, `remoteIPRanges: [192.0.2.1, 192.0.2.8/29, 10.0.0.1 - 10.0.0.5, "2001:db8::/32", "::ffff:10.0.0.9"]`, func(c *Configuration) any { return fmt.Sprint(receive(c).RemoteIPRanges) }, "[192.0.2.1 192.0.2.8/29 10.0.0.1-10.0.0.5 2001:db8::/32 10.0.0.9]"},
+		{"upstreams", r, "proxyProtocolFrom: [10.0.0.1, 10.0.1.0/28]", func(c *Configuration) any { return fmt.Sprint(receive(c).ProxyProtocolFrom) }, "[10.0.0.1 10.0.1.0/28]"},
+		{"connectors share a binding", "%s", `receiveConnectors: [{name: Inet}, {name: Inner, bindings: [":025"], remoteIPRanges: [10.0.0.0/8]}, {name: One, remoteIPRanges: [10.0.0.7]}]`, func(c *Configuration) any { return len(c.ReceiveConnectors) }, 3},
+		{"connectors on free ports", "%s", `receiveConnectors: [{name: A, bindings: [":0"]}, {name: B, bindings: [":0"]}]`, func(c *Configuration) any { return len(c.ReceiveConnectors) }, 2},
 		{"fqdn of the server", r, "requireTLS: false", func(c *Configuration) any { return receive(c).FQDN }, smtp.Domain("mail1.contoso.com")},
 		{"source address", s, "sourceIPAddress: 127.0.0.2", func(c *Configuration) any { return send(c).SourceIPAddress }, netip.MustParseAddr("127.0.0.2")},
 		{"any source address", s, `sourceIPAddress: "::"`, func(c *Configuration) any { return send(c).SourceIPAddress }, netip.Addr{}},
@@ -173,6 +186,12 @@ func TestParseValues(t *testing.T) {
 			}
 		})
 	}
+}
+
+// sourceLimits are the limits per client of the first receive connector.
+func sourceLimits(c *Configuration) any {
+	r := c.ReceiveConnectors[0]
+	return [3]int64{r.MaxInboundConnectionPerSource, r.MaxInboundConnectionPercentagePerSource, r.MessageRateLimit}
 }
 
 func TestParseLimits(t *testing.T) {

@@ -365,9 +365,11 @@ func parseListenAddress(s string) (string, error) {
 		}
 		return "", errors.New("is not an address with a port")
 	}
-	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
 		return "", errors.New("has no port from 0 to 65535")
 	}
+	port = strconv.FormatUint(n, 10) // connectors share a binding that is written alike
 	if host == "" {
 		return net.JoinHostPort("", port), nil
 	}

@@ -28,8 +28,10 @@ func receiveConnectorRules() []field[ReceiveConnector] {
 			read: into(func(r *r) *string { return &r.Name }, readName)},
 		{key: "bindings", doc: "Addresses with ports. :25 is port 25 of every address.", def: `[":25"]`, sample: `["0.0.0.0:25"]`,
 			read: into(func(r *r) *[]string { return &r.Bindings }, listOf(readListenAddress))},
-		{key: "remoteIPRanges", doc: "Which clients the connector serves. Only everything is available in this version.", def: `["0.0.0.0/0"]`,
-			read: func(d *decoder, v value, _ *r) { readRemoteIPRanges(d, v) }},
+		{key: "remoteIPRanges", doc: "Which clients the connector serves: addresses, ranges a-b and networks a/n. Connectors may share a binding; the most specific range wins.", def: `["0.0.0.0/0", "::/0"]`,
+			read: into(func(r *r) *[]AddressRange { return &r.RemoteIPRanges }, listOf(readAddressRange))},
+		{key: "proxyProtocolFrom", doc: "Upstreams, as ranges, whose connections must begin with a PROXY header (version 1 or 2) that names the client. Others must not have one.", def: "[]",
+			read: into(func(r *r) *[]AddressRange { return &r.ProxyProtocolFrom }, listOf(readAddressRange))},
 		{key: "fqdn", doc: "Name in banner and EHLO reply, and key to the certificate. Default: the server's fqdn.", sample: "mail.contoso.com",
 			read: into(func(r *r) *smtp.Domain { return &r.FQDN }, readDomain)},
 		{key: "banner", doc: `The first line a client sees. It begins with "220 "; "" is the usual one.`, def: `""`,
@@ -70,6 +72,14 @@ func receiveConnectorLimits() []field[ReceiveConnector] {
 			read: into(func(r *r) *int64 { return &r.MaxHopCount }, readCount)},
 		{key: "maxInboundConnection", doc: "Connections at the same time.", def: "5000",
 			read: into(func(r *r) *int64 { return &r.MaxInboundConnection }, readCount)},
+		{key: "maxInboundConnectionPerSource", doc: "Connections of one client at the same time; an IPv6 client is its network of 64 bits. With ExternalAuthoritative unlimited.", def: "20",
+			read: into(func(r *r) *int64 { return &r.MaxInboundConnectionPerSource }, readCount)},
+		{key: "maxInboundConnectionPercentagePerSource", doc: "How many percent of the connections still free one client may hold. With ExternalAuthoritative unlimited.", def: "2",
+			read: into(func(r *r) *int64 { return &r.MaxInboundConnectionPercentagePerSource }, readPercentage)},
+		{key: "messageRateLimit", doc: "Messages of one client in a minute, refused senders included. With ExternalAuthoritative unlimited.", def: "600",
+			read: into(func(r *r) *int64 { return &r.MessageRateLimit }, readCount)},
+		{key: "tarpitInterval", doc: "How long an unauthenticated client waits for a refusal, at most 10m; 0 is off.", def: "5s",
+			read: into(func(r *r) *time.Duration { return &r.TarpitInterval }, readTarpitInterval)},
 		{key: "certificateRequestBackoff", doc: "How long an address is not asked for a certificate after a handshake failed on the one it sent; 0 is off.", def: "1h",
 			read: into(func(r *r) *time.Duration { return &r.CertificateRequestBackoff }, readSwitchedTime)},
 	}
@@ -142,19 +152,36 @@ func readName(d *decoder, v value) (string, bool) {
 	})(d, v)
 }
 
-// readRemoteIPRanges accepts ranges that leave nothing out.
-func readRemoteIPRanges(d *decoder, v value) {
-	for _, e := range d.elements(v) {
-		s, ok := readText(d, e)
-		if !ok {
-			continue
+func readAddressRange(d *decoder, v value) (AddressRange, bool) {
+	return parsed("Write an address, a range 192.0.2.1-192.0.2.9 or a network 192.0.2.0/24", ParseAddressRange)(d, v)
+}
+
+// readPercentage reads a share in percent: 1 to 100, or unlimited.
+func readPercentage(d *decoder, v value) (int64, bool) {
+	return parsed(`Write a number from 1 to 100, or "unlimited"`, func(s string) (int64, error) {
+		n, err := parseCount(strings.TrimSuffix(s, "%"))
+		switch {
+		case err != nil:
+			return 0, err
+		case n == 0:
+			return 0, errors.New("would let nothing through")
+		case n > 100 && n != Unlimited:
+			return 0, errors.New("is more than everything")
 		}
-		switch s {
-		case "0.0.0.0/0", "::/0", "0.0.0.0-255.255.255.255", "::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff":
-		default:
-			d.fault(e, quoted(s)+": remoteIPRanges other than everything are not available in this version", `Write ["0.0.0.0/0"], and limit the clients with bindings or a firewall`)
+		return n, nil
+	})(d, v)
+}
+
+// readTarpitInterval reads a delay. A longer one than the described system's
+// longest would only make clients give up.
+func readTarpitInterval(d *decoder, v value) (time.Duration, bool) {
+	return parsed("Write a time up to 10m, or 0 for off", func(s string) (time.Duration, error) {
+		t, err := parseWrittenDuration(s)
+		if err == nil && t > 10*time.Minute {
+			return 0, errors.New("is longer than clients wait")
 		}
-	}
+		return t, err
+	})(d, v)
 }
 
 // readBanner reads a banner and takes off its code.

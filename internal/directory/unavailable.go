@@ -81,15 +81,17 @@ func unavailableInAcceptedDomain() map[string]string {
 
 func unavailableInReceiveConnector() map[string]string {
 	return with(unavailable(
-		"usage", "tlscertificatename", "tlsdomaincapabilities", "tarpitinterval", "messageratelimit", "messageratesource",
-		"maxinboundconnectionpersource", "maxinboundconnectionpercentagepersource", "maxlogonfailures", "maxlocalhopcount",
+		"usage", "tlscertificatename", "tlsdomaincapabilities", "messageratesource", "maxlogonfailures", "maxlocalhopcount",
 		"extendedprotectionpolicy", "suppressxanonymoustls", "enableauthgssapi", "authtarpitinterval", "maxacknowledgementdelay",
 		"sizeenabled", "chunkingenabled", "binarymimeenabled", "eightbitmimeenabled", "pipeliningenabled",
 		"enhancedstatuscodesenabled", "deliverystatusnotificationenabled", "smtputf8enabled", "orarenabled",
-		"longaddressesenabled", "externallysecured", "proxyprotocol", "proxyfrom", "enabled", "comment",
+		"longaddressesenabled", "enabled", "comment",
 		"defaultdomain", "transportrole", "liveidbasicauthimpersonation", "servicediscoveryfqdn", "advertiseclientsettings",
 	), map[string]string{
 		"barelinefeedrejectionenabled": "Write bareLineFeeds: reject or normalize",
+		"externallysecured":            "Write authMechanism: [ExternalAuthoritative], permissionGroups: [ExchangeServers] and remoteIPRanges",
+		"proxyprotocol":                "Write proxyProtocolFrom: [RANGE] with the upstreams' addresses",
+		"proxyfrom":                    "Write proxyProtocolFrom: [RANGE] with the upstreams' addresses",
 	})
 }
 

@@ -27,6 +27,7 @@ func (c *Configuration) Validate() Faults {
 	k.acceptedDomains(c)
 	k.receiveConnectors(c)
 	k.bindings(c)
+	k.remoteIPRanges(c)
 	k.sendConnectors(c)
 	k.revocation(c)
 	k.queue(c)

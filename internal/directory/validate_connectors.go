@@ -36,8 +36,8 @@ func (k *checker) receiveConnectors(c *Configuration) {
 }
 
 // externallySecured holds the rules of ExternalAuthoritative together. A
-// connector with it relays for whoever reaches it, and this version cannot
-// limit the clients but by the binding.
+// connector with it relays for whoever it serves, so that either its clients or
+// its bindings must be inside.
 func (k *checker) externallySecured(path string, r *ReceiveConnector) {
 	external, granted := r.authenticates(AuthExternalAuthoritative), r.Grants(GroupExchangeServers)
 	switch {
@@ -52,9 +52,15 @@ func (k *checker) externallySecured(path string, r *ReceiveConnector) {
 	if r.DomainSecureEnabled {
 		k.fault(path+".domainSecureEnabled", "domainSecureEnabled contradicts ExternalAuthoritative", "Write domainSecureEnabled: false, or a connector of its own for inner servers")
 	}
+	if len(r.ProxyProtocolFrom) > 0 {
+		k.fault(path+".proxyProtocolFrom", "proxyProtocolFrom contradicts ExternalAuthoritative: an inner server is known by the address it connects from, and a proxy can only claim one", "Delete proxyProtocolFrom, and let inner servers connect themselves")
+	}
+	if r.ServesInsideOnly() {
+		return
+	}
 	for i, text := range r.Bindings {
 		if !onlyInside(text) {
-			k.fault(fmt.Sprintf("%s.bindings[%d]", path, i), quoted(text)+" would be an open relay: the connector takes every client for an inner server", "Write a loopback or private address")
+			k.fault(fmt.Sprintf("%s.bindings[%d]", path, i), quoted(text)+" would be an open relay: the connector takes every client for an inner server", "Write remoteIPRanges: with the inner servers' loopback or private addresses, or a loopback or private binding")
 		}
 	}
 }
@@ -79,10 +85,16 @@ func (k *checker) uniqueName(seen map[string]bool, path, name string) {
 
 // binding is where a listener stands; an invalid address means every one.
 type binding struct {
-	owner string // the connector's name
-	text  string
-	addr  netip.Addr
-	port  string
+	owner     string // who listens there, for messages
+	connector string // the connector's name; empty: not a connector
+	text      string
+	addr      netip.Addr
+	port      string
+}
+
+// shares reports whether two receive connectors stand behind one listener.
+func (b binding) shares(x binding) bool {
+	return b.connector != "" && x.connector != "" && b.connector != x.connector && b.text == x.text
 }
 
 // overlaps reports whether the system would refuse the second of two listeners.
@@ -102,13 +114,14 @@ func (b binding) overlaps(x binding) bool {
 // bindings holds the listeners of all connectors, and of HTTP, against each other.
 func (k *checker) bindings(c *Configuration) {
 	var taken []binding
-	check := func(owner, path, text string) {
+	check := func(b binding, path string) {
+		text := b.text
 		host, port, err := net.SplitHostPort(text)
 		if err != nil {
 			k.fault(path, quoted(text)+" is not an address with a port", "Write an address with a port, 0.0.0.0:25 say")
 			return
 		}
-		b := binding{owner: owner, text: text, port: port}
+		b.port = port
 		if host != "" {
 			if b.addr, err = netip.ParseAddr(host); err != nil {
 				k.fault(path, quoted(text)+" names a host where an address is wanted", "Write an address with a port, 0.0.0.0:25 say")
@@ -117,20 +130,26 @@ func (k *checker) bindings(c *Configuration) {
 			b.addr = b.addr.Unmap()
 		}
 		for _, x := range taken {
-			if b.overlaps(x) {
-				k.fault(path, fmt.Sprintf("%s is taken by %s (%s)", quoted(text), x.owner, x.text), "Write another address or port")
-				break
+			if b.shares(x) || !b.overlaps(x) {
+				continue
 			}
+			mend := "Write another address or port"
+			if b.connector != "" && x.connector != "" && b.connector != x.connector {
+				mend += ", or " + quoted(x.text) + " to share it by remoteIPRanges"
+			}
+			k.fault(path, fmt.Sprintf("%s is taken by %s (%s)", quoted(text), x.owner, x.text), mend)
+			break
 		}
 		taken = append(taken, b)
 	}
 	for i := range c.ReceiveConnectors {
-		for j, text := range c.ReceiveConnectors[i].Bindings {
-			check("the receive connector "+quoted(c.ReceiveConnectors[i].Name), fmt.Sprintf("receiveConnectors[%d].bindings[%d]", i, j), text)
+		r := &c.ReceiveConnectors[i]
+		for j, text := range r.Bindings {
+			check(binding{owner: "the receive connector " + quoted(r.Name), connector: r.Name, text: text}, fmt.Sprintf("receiveConnectors[%d].bindings[%d]", i, j))
 		}
 	}
 	if c.Server.HTTP != "" {
-		check("server.http", "server.http", c.Server.HTTP)
+		check(binding{owner: "server.http", text: c.Server.HTTP}, "server.http")
 	}
 }
 
