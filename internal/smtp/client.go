@@ -107,7 +107,7 @@ type Client struct {
 	o    ClientOptions
 	wire clientWire
 	in   *bufio.Reader
-	out  *bufio.Writer
+	out  *bufio.Writer // of a step; between steps an idle session keeps none
 
 	hello      helloState
 	extensions Extensions
@@ -148,7 +148,6 @@ func NewClient(conn net.Conn, o ClientOptions) *Client {
 	c := &Client{o: o}
 	c.wire.raw, c.wire.stream, c.wire.block = conn, conn, o.DataBlockTimeout
 	c.in = takeReader(&lineReaders, &c.wire)
-	c.out = takeWriter(&bodyWriters, &c.wire)
 	return c
 }
 
@@ -218,13 +217,22 @@ func (c *Client) Close() error {
 	if c.closed {
 		return nil
 	}
+	err := c.wire.stream.Close()
+	c.abandon()
+	return err
+}
+
+// abandon closes the connection without TLS's farewell, which could have to
+// wait for a peer that does not read.
+func (c *Client) abandon() {
+	if c.closed {
+		return
+	}
 	c.closed = true
 	c.TLS() // what it was stays known
-	err := c.wire.stream.Close()
+	c.wire.raw.Close()
 	putReader(&lineReaders, c.in)
-	putWriter(&bodyWriters, c.out)
-	c.in, c.out = nil, nil
-	return err
+	c.in = nil
 }
 
 // command sends one line without arguments and reads its reply.
@@ -268,13 +276,16 @@ func (c *Client) step(ctx context.Context, f func() error) error {
 		return err
 	}
 	release := c.wire.attach(ctx)
+	c.out = takeWriter(&bodyWriters, &c.wire)
 	err := f()
+	putWriter(&bodyWriters, c.out)
+	c.out = nil
 	release()
 	if err == nil {
 		return nil
 	}
 	timedOut := isTimeout(err)
-	c.Close()
+	c.abandon()
 	switch cause := context.Cause(ctx); {
 	case cause != nil && (timedOut || errors.Is(err, net.ErrClosed)):
 		return fmt.Errorf("%w (%w)", cause, err)

@@ -12,8 +12,9 @@ import (
 const (
 	// maxGroupBytes is how much of an envelope is written before its replies
 	// are read: with more, client and server could both wait for the other to
-	// read (RFC 2920, section 3.1).
-	maxGroupBytes = 8 << 10
+	// read (RFC 2920, section 3.1). A group with one more command fits the
+	// buffer of a server that reads by pages, even if nothing lies between.
+	maxGroupBytes = replyBufferBytes - maxCommandLineBytes
 	// earlyReplyTimeout is how long a reply is waited for that explains why the
 	// server stopped taking data.
 	earlyReplyTimeout = 5 * time.Second

@@ -31,6 +31,7 @@ func (l *loop) data(ctx context.Context, argument []byte) {
 		l.readFailed(err)
 		return
 	}
+	l.grow()
 	l.body.reset(l.in, bodyLimits{
 		messageBytes: l.o.MaxMessageBytes,
 		lineBytes:    l.o.MaxLineBytes,

@@ -35,7 +35,7 @@ var (
 
 	replyMailSyntax       = NewReply(501, EnhancedCode{5, 5, 4}, "Syntax: MAIL FROM:<address>")
 	replyNestedMail       = NewReply(503, EnhancedCode{5, 5, 1}, "Sender already specified")
-	replyMailFirst        = NewReply(503, EnhancedCode{5, 5, 1}, "Need MAIL before RCPT")
+	replyMailFirst        = NewReply(503, EnhancedCode{5, 5, 1}, "Need MAIL first")
 	replyRcptSyntax       = NewReply(501, EnhancedCode{5, 5, 4}, "Syntax: RCPT TO:<address>")
 	replyTooManyRcpts     = NewReply(452, EnhancedCode{4, 5, 3}, "Too many recipients")
 	replyUnknownParameter = NewReply(555, EnhancedCode{5, 5, 4}, "Unsupported parameter")
@@ -43,7 +43,7 @@ var (
 	replyParameterTwice   = NewReply(501, EnhancedCode{5, 5, 4}, "Parameter given twice")
 	replySizeExceeded     = NewReply(552, EnhancedCode{5, 3, 4}, "Message size exceeds fixed maximum message size")
 
-	replyRcptFirst    = NewReply(503, EnhancedCode{5, 5, 1}, "Need RCPT before DATA")
+	replyRcptFirst    = NewReply(503, EnhancedCode{5, 5, 1}, "Need RCPT first")
 	replyNoRecipients = NewReply(554, EnhancedCode{5, 5, 1}, "No valid recipients")
 	replyBareBody     = NewReply(554, EnhancedCode{5, 6, 0}, "Message contains bare CR or LF")
 	replyBodyLineLong = NewReply(554, EnhancedCode{5, 6, 0}, "Message contains a line that is too long")

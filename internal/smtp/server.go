@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"runtime/debug"
 	"time"
@@ -49,18 +48,20 @@ func ServeSession(ctx context.Context, conn net.Conn, s Session, o ServerOptions
 	l.wire.raw, l.wire.stream = conn, conn
 	l.wire.inactivity, l.wire.end = o.InactivityTimeout, time.Now().Add(o.SessionTimeout)
 	_, l.tls = conn.(*tls.Conn)
-	l.in = takeReader(&bodyReaders, &l.wire)
+	l.lines = takeReader(&lineReaders, &l.wire)
+	l.in = l.lines
 	l.out = takeWriter(&lineWriters, &l.wire)
 	l.wire.out = l.out
 
 	drained := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() { l.wire.drain(); close(drained) })
 	defer func() {
-		conn.Close()
+		l.disconnect()
 		if !stop() {
 			<-drained
 		}
-		putReader(&bodyReaders, l.in)
+		l.shrink()
+		putReader(&lineReaders, l.lines)
 		putWriter(&lineWriters, l.out)
 	}()
 
@@ -69,9 +70,6 @@ func ServeSession(ctx context.Context, conn net.Conn, s Session, o ServerOptions
 	l.guard(func() { l.serve(sessionCtx) })
 	l.guard(l.endTransaction)
 	l.guard(func() { s.Close(l.cause) })
-	if l.lingering {
-		l.linger()
-	}
 	return l.cause
 }
 
@@ -102,7 +100,9 @@ type loop struct {
 	session Session
 	o       ServerOptions
 	wire    serverWire
-	in      *bufio.Reader
+	lines   *bufio.Reader // small, for commands
+	in      *bufio.Reader // lines, or a large one from a body on until it is empty
+	rest    readRest
 	out     *bufio.Writer
 	body    dotReader
 	// shutdown is closed when the server stops; the handshake watches it.
@@ -150,6 +150,9 @@ func (l *loop) serve(ctx context.Context) {
 		l.finish(EndLocal)
 	}
 	for !l.ended {
+		if l.in.Buffered() == 0 {
+			l.shrink()
+		}
 		if l.wire.mustEnd() {
 			l.readFailed(errDraining)
 			return
@@ -207,6 +210,7 @@ func (l *loop) reply(r *Reply) {
 	l.send(appendReply(l.out.AvailableBuffer(), r))
 	if r.CloseAfter || r.Code == 421 {
 		l.finish(EndLocal)
+		l.lingering = l.lingering || l.in.Buffered() > 0
 	}
 }
 
@@ -235,6 +239,13 @@ func (l *loop) protocolError(r *Reply) {
 	}
 	l.reply(r)
 	l.lingering = l.lingering || l.ended
+}
+
+// note tells the transcript of what no line of it shows.
+func (l *loop) note(context string) {
+	if l.o.Transcript != nil {
+		l.o.Transcript.Info("", context)
+	}
 }
 
 // refusal turns an error of the Session into a reply: the text of a Reply, and
@@ -266,14 +277,16 @@ func (l *loop) finish(cause EndCause) {
 func (l *loop) lineFailed(err error) {
 	switch {
 	case errors.Is(err, errCommandTooLong):
+		l.note(err.Error())
 		l.protocolError(&replyLineTooLong)
-	case errors.Is(err, errCommandBare), errors.Is(err, errCommandEndless):
+	case errors.Is(err, errCommandEndless):
+		l.note(err.Error())
 		l.lingering = true
-		if errors.Is(err, errCommandEndless) {
-			closing := replyLineTooLong.Closing()
-			l.reply(&closing)
-			return
-		}
+		closing := replyLineTooLong.Closing()
+		l.reply(&closing)
+	case errors.Is(err, errCommandBare):
+		l.note(err.Error())
+		l.lingering = true
 		l.reply(&replyBareLine)
 	default:
 		l.readFailed(err)
@@ -327,30 +340,4 @@ func (l *loop) endTransaction() {
 	if open {
 		l.session.Reset()
 	}
-}
-
-// The bounds of linger.
-const (
-	lingerTime  = time.Second
-	lingerBytes = 1 << 20
-)
-
-// linger lets a client that is still sending see our last reply: closing a TCP
-// connection with unread input resets it, and the reply may be lost with it.
-func (l *loop) linger() {
-	half, ok := l.wire.raw.(interface{ CloseWrite() error })
-	if !ok {
-		return
-	}
-	if t, ok := l.wire.stream.(*tls.Conn); ok {
-		// An error means that the peer is gone already.
-		_ = t.CloseWrite()
-	}
-	if half.CloseWrite() != nil || l.wire.raw.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
-		return
-	}
-	buf := copyBuffers.Get().(*[bodyBufferBytes]byte)
-	defer copyBuffers.Put(buf)
-	// Whatever ends this, the connection is closed next.
-	_, _ = io.CopyBuffer(io.Discard, struct{ io.Reader }{io.LimitReader(l.wire.raw, lingerBytes)}, buf[:])
 }

@@ -263,7 +263,7 @@ func TestStartTLSForgetsEverything(t *testing.T) {
 	if !state.HandshakeComplete {
 		t.Fatal("no handshake")
 	}
-	c.Expect("RCPT TO:<b@two.example>", "503 5.5.1 Need MAIL before RCPT")
+	c.Expect("RCPT TO:<b@two.example>", "503 5.5.1 Need MAIL first")
 	c.Expect("MAIL FROM:<a@one.example>", "503 5.5.1 Send EHLO or HELO first")
 	if r := c.Say("EHLO client.example"); strings.Contains(r, "STARTTLS") {
 		t.Fatalf("EHLO after STARTTLS: %q", r)

@@ -29,9 +29,7 @@ func (l *loop) startTLS(ctx context.Context, argument []byte) {
 		l.protocolError(&replyNotImplemented)
 		return
 	case l.in.Buffered() > 0:
-		if l.o.Transcript != nil {
-			l.o.Transcript.Info("", errAfterStartTLS.Error())
-		}
+		l.note(errAfterStartTLS.Error())
 		l.report(errAfterStartTLS)
 		l.lingering = true
 		l.reply(&replyAfterStartTLS)
