@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // EnhancedCode is an enhanced mail system status code (RFC 3463), for example
@@ -28,6 +29,9 @@ type Reply struct {
 	// CloseAfter ends the session once the reply has been sent (421, 554 at
 	// connect, a failed handshake).
 	CloseAfter bool
+	// Delay is how long the server loop waits before it sends the reply; it
+	// waits less when the server stops.
+	Delay time.Duration
 }
 
 // NewReply makes a reply. It panics when code is not a three-digit SMTP code or

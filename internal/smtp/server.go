@@ -207,6 +207,9 @@ func (l *loop) command(ctx context.Context, line []byte) {
 // reply puts r into the buffer. It leaves when the session next waits for
 // input, or ends. A closing reply and every 421 end the session.
 func (l *loop) reply(r *Reply) {
+	if r.Delay > 0 {
+		l.pause(r.Delay)
+	}
 	l.send(appendReply(l.out.AvailableBuffer(), r))
 	if r.CloseAfter || r.Code == 421 {
 		l.finish(EndLocal)
