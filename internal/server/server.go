@@ -49,6 +49,7 @@ type Server struct {
 	directory *directory.Directory
 	started   time.Time
 	undo      stack
+	inherited inheritance
 
 	counters   *counters.Set
 	receiveLog *protocollog.Log
@@ -84,6 +85,8 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		o.Now = time.Now
 	}
 	s := &Server{o: o, directory: directory.New(o.Configuration), started: o.Now(), counters: counters.New()}
+	s.inherited.free = o.Inherited
+	s.undo.push("inherited sockets", func(context.Context) error { return s.inherited.close() })
 	for _, build := range []func(context.Context) error{
 		s.openData, s.openRecords, s.openTrust, s.openTransport, s.openListeners, s.openManagement,
 	} {
@@ -157,8 +160,6 @@ func (s *Server) openRecords(context.Context) error {
 }
 
 func (s *Server) openListeners(context.Context) error {
-	inherited := &inheritance{free: s.o.Inherited}
-	s.undo.push("inherited sockets", func(context.Context) error { return inherited.close() })
 	var err error
 	s.receive, err = receive.New(receive.Options{
 		Configuration: s.directory.Current,
@@ -167,7 +168,7 @@ func (s *Server) openListeners(context.Context) error {
 		Queue:         s.queue,
 		Recorder:      &receive.Records{Protocol: s.receiveLog, Tracking: s.tracking, Counters: s.counters},
 		OwnUsable:     s.own.usable,
-		Listen:        inherited.listen,
+		Listen:        s.inherited.listen,
 		Logger:        s.o.Logger,
 		Now:           s.o.Now,
 	})
@@ -175,7 +176,7 @@ func (s *Server) openListeners(context.Context) error {
 		return err
 	}
 	s.undo.push("receive connectors", s.receive.Stop)
-	return inherited.check()
+	return s.inherited.check()
 }
 
 func (s *Server) openManagement(context.Context) error {
