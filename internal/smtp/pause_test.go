@@ -2,6 +2,7 @@ package smtp_test
 
 import (
 	"context"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -68,7 +69,14 @@ func TestDelayedReply(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, stop := context.WithCancel(t.Context())
 				defer stop()
-				c, cause := serve(t, ctx, &tarpit{}, smtp.ServerOptions{InactivityTimeout: 30 * time.Minute, SessionTimeout: tt.end})
+				server, client := net.Pipe()
+				ended := make(chan struct{})
+				go func() {
+					smtp.ServeSession(ctx, server, &tarpit{}, smtp.ServerOptions{InactivityTimeout: 30 * time.Minute, SessionTimeout: tt.end})
+					close(ended)
+				}()
+				c := smtptest.NewClient(t, client)
+				c.Reply() // the greeting
 				c.Expect("EHLO client.example", "250")
 				c.Expect("MAIL FROM:<a@one.example>", "250")
 				began := time.Now()
@@ -77,7 +85,7 @@ func TestDelayedReply(t *testing.T) {
 					t.Errorf("it took %v, want %v", d, tt.took)
 				}
 				c.Close()
-				cause()
+				<-ended
 			})
 		})
 	}
