@@ -70,11 +70,13 @@ func (nullSession) Greeting(context.Context) Reply { return replyGreeting }
 func (nullSession) Hello(context.Context, Hello) (HelloResponse, error) {
 	return HelloResponse{Greeting: "bench"}, nil
 }
+
 func (nullSession) StartTLS(context.Context) (*tls.Config, error)              { return nil, replyTLSUnavailable }
 func (nullSession) HandshakeDone(context.Context, *tls.ConnectionState, error) {}
 func (nullSession) Mail(context.Context, ReversePath, MailParameters) (Reply, error) {
 	return Reply{}, nil
 }
+
 func (nullSession) Recipient(context.Context, ForwardPath, RecipientParameters) (Reply, error) {
 	return Reply{}, nil
 }

@@ -84,7 +84,7 @@ func parseAnything(t *testing.T, line []byte) {
 		if fault == nil && p.Size < 0 {
 			t.Fatalf("size %d of %q", p.Size, line)
 		}
-		_, _ = parseRecipientParameters(parameters)
+		_ = refuseRecipientParameters(parameters)
 	}
 }
 

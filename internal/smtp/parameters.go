@@ -49,17 +49,17 @@ func parseMailParameters(b []byte, extended bool) (p MailParameters, fault *Repl
 	}
 }
 
-// parseRecipientParameters refuses every parameter of RCPT: no extension on
+// refuseRecipientParameters refuses every parameter of RCPT: no extension on
 // offer has one.
-func parseRecipientParameters(b []byte) (RecipientParameters, *Reply) {
+func refuseRecipientParameters(b []byte) *Reply {
 	keyword, value, hasValue, _ := nextParameter(b)
 	switch {
 	case keyword == nil:
-		return RecipientParameters{}, nil
+		return nil
 	case !validParameter(keyword, value, hasValue):
-		return RecipientParameters{}, &replyParameterSyntax
+		return &replyParameterSyntax
 	}
-	return RecipientParameters{}, &replyUnknownParameter
+	return &replyUnknownParameter
 }
 
 // nextParameter cuts the next parameter off b; keyword is nil at the end.

@@ -19,8 +19,7 @@ func (l *loop) recipient(ctx context.Context, argument []byte) {
 		l.refuseAddress(err, 3)
 		return
 	}
-	p, fault := parseRecipientParameters(parameters)
-	if fault != nil {
+	if fault := refuseRecipientParameters(parameters); fault != nil {
 		l.protocolError(fault)
 		return
 	}
@@ -28,7 +27,7 @@ func (l *loop) recipient(ctx context.Context, argument []byte) {
 		l.reply(&replyTooManyRcpts) // RFC 5321, section 4.5.3.1.10
 		return
 	}
-	r, err := l.session.Recipient(ctx, to, p)
+	r, err := l.session.Recipient(ctx, to, RecipientParameters{})
 	if err != nil {
 		r = l.refusal(err)
 	}

@@ -18,7 +18,7 @@ var (
 	replyTooManyErrors = NewReply(421, EnhancedCode{4, 7, 0}, "Too many errors on this connection, closing transmission channel").Closing()
 	replyInternal      = NewReply(421, EnhancedCode{4, 3, 0}, "Local error, closing transmission channel").Closing()
 
-	replyUnknownCommand   = NewReply(500, EnhancedCode{5, 5, 1}, "Unrecognized command")
+	replyUnknownCommand   = NewReply(500, EnhancedCode{5, 5, 1}, "Unknown command")
 	replyLineTooLong      = NewReply(500, EnhancedCode{5, 5, 2}, "Line too long")
 	replyBareLine         = NewReply(500, EnhancedCode{5, 5, 2}, "A command ends with CRLF, closing transmission channel").Closing()
 	replyControlCharacter = NewReply(500, EnhancedCode{5, 5, 2}, "Control character in a command")

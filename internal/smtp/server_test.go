@@ -20,13 +20,13 @@ import (
 
 // serve runs a session behind one end of a pipe and returns the raw client at
 // the other, past the greeting, and the cause when it has ended.
-func serve(t *testing.T, ctx context.Context, s smtp.Session, o smtp.ServerOptions) (*smtptest.Client, func() smtp.EndCause) {
+func serve(ctx context.Context, t *testing.T, s smtp.Session, o smtp.ServerOptions) (*smtptest.Client, func() smtp.EndCause) {
 	t.Helper()
 	server, client := net.Pipe()
-	return serveOn(t, ctx, server, client, s, o)
+	return serveOn(ctx, t, server, client, s, o)
 }
 
-func serveOn(t *testing.T, ctx context.Context, server, client net.Conn, s smtp.Session, o smtp.ServerOptions) (*smtptest.Client, func() smtp.EndCause) {
+func serveOn(ctx context.Context, t *testing.T, server, client net.Conn, s smtp.Session, o smtp.ServerOptions) (*smtptest.Client, func() smtp.EndCause) {
 	t.Helper()
 	cause := make(chan smtp.EndCause, 1)
 	go func() { cause <- smtp.ServeSession(ctx, server, s, o) }()
@@ -59,7 +59,7 @@ func TestShutdownOfIdleSession(t *testing.T) {
 		for _, state := range []string{"greeted", "after EHLO", "half a command"} {
 			ctx, stop := context.WithCancel(t.Context())
 			s := &recorder{}
-			c, cause := serve(t, ctx, s, smtp.ServerOptions{})
+			c, cause := serve(ctx, t, s, smtp.ServerOptions{})
 			switch state {
 			case "after EHLO":
 				c.Expect("EHLO client.example", "250")
@@ -95,7 +95,7 @@ func TestShutdownLetsTransactionFinish(t *testing.T) {
 			s.messages = append(s.messages, message{Body: string(b)})
 			return smtp.Reply{}, err
 		}
-		c, cause := serve(t, ctx, s, smtp.ServerOptions{})
+		c, cause := serve(ctx, t, s, smtp.ServerOptions{})
 		c.Expect("EHLO client.example", "250")
 		c.Expect("MAIL FROM:<a@one.example>", "250")
 		synctest.Wait()
@@ -133,7 +133,7 @@ func TestShutdownBetweenPipelinedTransactions(t *testing.T) {
 			synctest.Wait() // until the loop has been told
 			return smtp.Reply{}, err
 		}
-		c, cause := serve(t, ctx, s, smtp.ServerOptions{})
+		c, cause := serve(ctx, t, s, smtp.ServerOptions{})
 		c.Write("EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<b@two.example>\r\nDATA\r\n")
 		for _, want := range []string{"250-", "250 2.1.0", "250 2.1.5", "354"} {
 			if r := c.Reply(); !strings.HasPrefix(r, want) {
@@ -156,7 +156,7 @@ func TestShutdownDuringHandshake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		s := &recorder{tls: serverTLS(t)}
-		c, cause := serve(t, ctx, s, smtp.ServerOptions{})
+		c, cause := serve(ctx, t, s, smtp.ServerOptions{})
 		c.Expect("EHLO client.example", "250")
 		c.Expect("STARTTLS", "220 2.0.0 SMTP server ready")
 		synctest.Wait() // until the server waits for a ClientHello
@@ -179,7 +179,7 @@ func TestShutdownDuringHandshake(t *testing.T) {
 func TestShutdownOfClientThatDoesNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
-		c, cause := serve(t, ctx, &recorder{}, smtp.ServerOptions{})
+		c, cause := serve(ctx, t, &recorder{}, smtp.ServerOptions{})
 		synctest.Wait()
 		began := time.Now()
 		stop()
@@ -225,7 +225,7 @@ func TestTimeouts(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &recorder{}
 				began := time.Now()
-				c, cause := serve(t, t.Context(), s, smtp.ServerOptions{InactivityTimeout: inactivity, SessionTimeout: total})
+				c, cause := serve(t.Context(), t, s, smtp.ServerOptions{InactivityTimeout: inactivity, SessionTimeout: total})
 				tt.do(c)
 				time.Sleep(tt.after - time.Since(began) - time.Second)
 				synctest.Wait()
@@ -254,7 +254,7 @@ func TestTimeouts(t *testing.T) {
 func TestStartTLSForgetsEverything(t *testing.T) {
 	cert := certificate(t, "mail.example")
 	s := &recorder{tls: &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequestClientCert}}
-	c, cause := serve(t, t.Context(), s, smtp.ServerOptions{})
+	c, cause := serve(t.Context(), t, s, smtp.ServerOptions{})
 	if r := c.Say("EHLO client.example"); !strings.Contains(r, "STARTTLS") {
 		t.Fatalf("EHLO: %q", r)
 	}
@@ -291,7 +291,7 @@ func TestStartTLSForgetsEverything(t *testing.T) {
 func TestStartTLSPlainTextInsteadOfHandshake(t *testing.T) {
 	server, client := loopback(t)
 	s := &recorder{tls: serverTLS(t)}
-	c, cause := serveOn(t, t.Context(), server, client, s, smtp.ServerOptions{})
+	c, cause := serveOn(t.Context(), t, server, client, s, smtp.ServerOptions{})
 	c.Expect("EHLO client.example", "250")
 	c.Expect("STARTTLS", "220")
 	c.Write("MAIL FROM:<a@one.example>\r\n")
@@ -309,7 +309,7 @@ func TestStartTLSPlainTextInsteadOfHandshake(t *testing.T) {
 
 func TestStartTLSRefused(t *testing.T) {
 	s := &refusingTLS{recorder{tls: serverTLS(t)}}
-	c, _ := serve(t, t.Context(), s, smtp.ServerOptions{})
+	c, _ := serve(t.Context(), t, s, smtp.ServerOptions{})
 	c.Expect("EHLO client.example", "250")
 	c.Expect("STARTTLS", "454 4.7.0 TLS not available due to local problem")
 	c.Expect("NOOP", "250")
@@ -325,7 +325,7 @@ func (r *refusingTLS) StartTLS(context.Context) (*tls.Config, error) {
 // ImplicitTLS: a connection that is TLS already offers no STARTTLS.
 func TestImplicitTLS(t *testing.T) {
 	server, client := net.Pipe()
-	c, cause := serveOn(t, t.Context(), tls.Server(server, serverTLS(t)),
+	c, cause := serveOn(t.Context(), t, tls.Server(server, serverTLS(t)),
 		tls.Client(client, &tls.Config{InsecureSkipVerify: true}), &recorder{tls: serverTLS(t)}, smtp.ServerOptions{})
 	if r := c.Say("EHLO client.example"); strings.Contains(r, "STARTTLS") {
 		t.Fatalf("EHLO: %q", r)
@@ -339,7 +339,7 @@ func TestImplicitTLS(t *testing.T) {
 func TestTranscript(t *testing.T) {
 	var tr transcript
 	s := &recorder{tls: serverTLS(t)}
-	c, cause := serve(t, t.Context(), s, smtp.ServerOptions{Transcript: &tr})
+	c, cause := serve(t.Context(), t, s, smtp.ServerOptions{Transcript: &tr})
 	c.Say("EHLO client.example")
 	c.Expect("AUTH PLAIN AGEAc2VjcmV0", "502")
 	c.Expect("MAIL FROM:<a@one.example>", "250")
@@ -378,7 +378,7 @@ func (t *transcript) Info(data, context string) { t.lines = append(t.lines, "* "
 func TestRepliesLeaveTogether(t *testing.T) {
 	server, client := net.Pipe()
 	counted := &countingConn{Conn: server}
-	c, cause := serveOn(t, t.Context(), counted, client, &recorder{}, smtp.ServerOptions{})
+	c, cause := serveOn(t.Context(), t, counted, client, &recorder{}, smtp.ServerOptions{})
 	c.Say("EHLO x")
 	before := counted.writes.Load()
 	c.Write("MAIL FROM:<>\r\nRCPT TO:<b@two.example>\r\nRCPT TO:<c@two.example>\r\nDATA\r\n")
@@ -411,7 +411,7 @@ func (c *countingConn) Write(p []byte) (int, error) {
 // A client that is still sending must see the reply that ends the session.
 func TestLastReplyIsNotLostToReset(t *testing.T) {
 	server, client := loopback(t)
-	c, cause := serveOn(t, t.Context(), server, client, &recorder{}, smtp.ServerOptions{MaxProtocolErrors: 1})
+	c, cause := serveOn(t.Context(), t, server, client, &recorder{}, smtp.ServerOptions{MaxProtocolErrors: 1})
 	c.Write(strings.Repeat("XYZZY\r\n", 20000))
 	c.Reply()
 	if r := c.Reply(); !strings.HasPrefix(r, "421 4.7.0") {
@@ -442,7 +442,7 @@ func TestSessionSeesBodyErrors(t *testing.T) {
 				seen <- err
 				return smtp.Reply{}, err
 			}}
-			c, cause := serve(t, t.Context(), s, smtp.ServerOptions{MaxMessageBytes: 100, MaxLineBytes: 80})
+			c, cause := serve(t.Context(), t, s, smtp.ServerOptions{MaxMessageBytes: 100, MaxLineBytes: 80})
 			c.Say("HELO x")
 			c.Expect("MAIL FROM:<>", "250")
 			c.Expect("RCPT TO:<b@two.example>", "250")

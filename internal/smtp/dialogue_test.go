@@ -19,12 +19,12 @@ import (
 	"mailpact/internal/smtp"
 )
 
-// TestDialogs plays testdata/dialogs/*.smtp, byte for byte; README.md there
+// TestDialogue plays testdata/dialogue/*.smtp, byte for byte; README.md there
 // says what the lines mean.
-func TestDialogs(t *testing.T) {
-	files, err := filepath.Glob("testdata/dialogs/*.smtp")
+func TestDialogue(t *testing.T) {
+	files, err := filepath.Glob("testdata/dialogue/*.smtp")
 	if err != nil || len(files) == 0 {
-		t.Fatalf("no dialogs: %v", err)
+		t.Fatalf("nothing to play: %v", err)
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".smtp"), func(t *testing.T) {
@@ -207,7 +207,10 @@ func (d *dialog) expect(want string) error {
 	d.deadline()
 	got, err := d.in.ReadString('\n')
 	if got != want {
-		return fmt.Errorf("got  %q, %v\nwant %q", got, err, want)
+		if err == nil {
+			err = errors.New("no error")
+		}
+		return fmt.Errorf("got  %q\nwant %q (%w)", got, want, err)
 	}
 	return nil
 }
@@ -224,7 +227,7 @@ func (d *dialog) end(kind, cause string) error {
 	if kind == "HANGUP" {
 		d.conn.Close()
 	} else if rest, err := io.ReadAll(d.in); err != nil || len(rest) > 0 {
-		return fmt.Errorf("more from the server: %q, %v", rest, err)
+		return errors.Join(fmt.Errorf("more from the server: %q", rest), err)
 	}
 	got := <-d.cause
 	if want, ok := causes[cause]; !ok || got != want || d.session.cause != got {
