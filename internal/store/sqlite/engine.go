@@ -124,7 +124,7 @@ func openWriter(ctx context.Context, path string) (conn, error) {
 	}
 	// A restart of the log must not wait long for a reader; the next one will do.
 	// The limit lets the log keep its blocks: what it has grown to is overwritten, not given back.
-	return c, c.exec(ctx, fmt.Sprintf("PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=%d; PRAGMA cache_size=-32768; PRAGMA temp_store=MEMORY; PRAGMA busy_timeout=20",
+	return c, c.exec(ctx, fmt.Sprintf("PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=%d; PRAGMA cache_size=-8192; PRAGMA temp_store=MEMORY; PRAGMA busy_timeout=20",
 		2*restartFrames*pageBytes))
 }
 

@@ -173,7 +173,8 @@ type contentReader struct {
 	id   int64
 	row  int64
 	left int64
-	buf  []byte
+	own  []byte // the current row
+	buf  []byte // what is left of it
 	err  error
 }
 
@@ -194,18 +195,27 @@ func (r *contentReader) fetch() error {
 	if r.left <= 0 {
 		return io.EOF
 	}
-	var row []byte
-	err := r.e.statement.content.QueryRowContext(r.ctx, r.id<<idBits|r.row).Scan(&row)
-	if errors.Is(err, sql.ErrNoRows) {
-		return store.ErrNotFound
-	}
+	found := false
+	err := scan(r.ctx, r.e.statement.content, func(rows *sql.Rows) error {
+		found = true
+		var row sql.RawBytes // valid only here, and copied only once
+		if err := rows.Scan(&row); err != nil {
+			return err
+		}
+		r.own = append(r.own[:0], row...)
+		return nil
+	}, r.id<<idBits|r.row)
 	if err != nil {
 		return fmt.Errorf("reading content of message %d: %w", r.id, err)
 	}
-	if int64(len(row)) != min(r.left, store.ContentRowBytes) {
-		return fmt.Errorf("reading content of message %d: row %d has %d octets, %d of the content are left", r.id, r.row, len(row), r.left)
+	if !found {
+		return store.ErrNotFound
 	}
-	r.row, r.left, r.buf = r.row+1, r.left-int64(len(row)), row
+	n := int64(len(r.own))
+	if n != min(r.left, store.ContentRowBytes) {
+		return fmt.Errorf("reading content of message %d: row %d has %d octets, %d of the content are left", r.id, r.row, n, r.left)
+	}
+	r.row, r.left, r.buf = r.row+1, r.left-n, r.own
 	return nil
 }
 
