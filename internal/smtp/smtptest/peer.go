@@ -151,9 +151,11 @@ func (p *Peer) start(conn net.Conn) {
 	p.wg.Go(func() {
 		c := &Conn{conn: conn, in: bufio.NewReader(conn), rec: rec, mu: &p.mu}
 		err := script.play(c)
+		p.mu.Lock()
+		rec.Err = err // before the other side can see the end
+		p.mu.Unlock()
 		c.conn.Close()
 		p.mu.Lock()
-		rec.Err = err
 		delete(p.open, conn)
 		p.ended.Broadcast()
 		p.mu.Unlock()
