@@ -2,6 +2,7 @@ package dsn
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"io"
 	"mime"
@@ -90,7 +91,7 @@ func parts(t *testing.T, report []byte) (*mail.Message, []string, []string) {
 	var types, bodies []string
 	for {
 		p, err := r.NextRawPart()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return m, types, bodies
 		}
 		if err != nil {

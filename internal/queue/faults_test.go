@@ -23,7 +23,7 @@ import (
 // faulty is an engine that fails on demand.
 type faulty struct {
 	queue.Engine
-	append, stage, settle, load, list, content atomic.Bool
+	append, stage, settle, load, content atomic.Bool
 }
 
 var errDisk = errors.New("the disk is on fire")

@@ -3,7 +3,6 @@ package queue_test
 import (
 	"context"
 	"io"
-	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -321,6 +320,3 @@ func (f *fixture) stored() int {
 	}
 	return len(rows)
 }
-
-// sortedKeys returns a map's keys in order.
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -25,7 +25,7 @@ const (
 )
 
 // QueueRow is one queue as the queue listing shows it.
-type QueueRow struct {
+type QueueRow struct { //nolint:revive // stands beside MessageRow and RecipientRow
 	Identity         string // a number that holds until the queue has been empty for 3 minutes or the server stops
 	DeliveryType     string
 	NextHopDomain    string
@@ -117,25 +117,32 @@ func (l *lane) row(now time.Time) QueueRow {
 	return r
 }
 
-// find returns the lane with an identity; mu is held.
+// find returns the lane with an identity; mu is held. A lane that has been
+// emptied lately does not stand in the way of one with messages.
 func (q *Queue) find(identity string) (*lane, error) {
-	var found *lane
+	var full, empty []*lane
 	for _, l := range q.lanes {
-		if l.identity() == identity {
+		switch {
+		case l.identity() == identity:
 			return l, nil
+		case l.key.NextHopDomain != identity && (l.key.DeliveryType != Unreachable || identity != Unreachable):
+		case l.count() > 0:
+			full = append(full, l)
+		default:
+			empty = append(empty, l)
 		}
-		if l.key.NextHopDomain != identity && (l.key.DeliveryType != Unreachable || identity != Unreachable) {
-			continue
-		}
-		if found != nil {
-			return nil, fmt.Errorf("queue %q: %w", identity, ErrAmbiguous)
-		}
-		found = l
 	}
-	if found == nil {
+	found := full
+	if len(full) == 0 {
+		found = empty
+	}
+	switch len(found) {
+	case 0:
 		return nil, fmt.Errorf("queue %q: %w", identity, ErrNoQueue)
+	case 1:
+		return found[0], nil
 	}
-	return found, nil
+	return nil, fmt.Errorf("queue %q: %w", identity, ErrAmbiguous)
 }
 
 // Messages lists queued messages in order of their ids. To go on, ask again

@@ -202,6 +202,13 @@ func TestIdentities(t *testing.T) {
 		if _, err := f.queue.Queue("x.example"); !errors.Is(err, queue.ErrAmbiguous) {
 			t.Errorf("two queues of one domain: %v", err)
 		}
+		if _, err := f.queue.Retry("1", true); err != nil { // leaves queue 1 empty
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if r, err := f.queue.Queue("x.example"); err != nil || r.TLSDomain != "x.example" || r.MessageCount != 2 {
+			t.Errorf("one of the two is empty: %+v, %v", r, err)
+		}
 		if _, err := f.queue.Queue("17"); !errors.Is(err, queue.ErrNoQueue) {
 			t.Errorf("no such queue: %v", err)
 		}

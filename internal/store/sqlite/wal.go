@@ -37,7 +37,7 @@ func newWALKeeper(c conn, logger *slog.Logger) *walKeeper {
 // afterCommit is called by the committer between two groups.
 func (k *walKeeper) afterCommit(w *writer) {
 	if k.restart.Swap(false) {
-		if _, _, err := checkpoint(w.conn, "RESTART"); err != nil {
+		if _, err := checkpoint(w.conn, "RESTART"); err != nil {
 			k.logger.Warn("restarting the write-ahead log", "error", err)
 		}
 	}
@@ -68,7 +68,7 @@ func (k *walKeeper) run() {
 		if k.unchecked.Swap(0) == 0 {
 			continue
 		}
-		frames, _, err := checkpoint(k.conn, "PASSIVE")
+		frames, err := checkpoint(k.conn, "PASSIVE")
 		if err != nil {
 			k.logger.Warn("checkpointing the queue", "error", err)
 			continue
@@ -84,17 +84,16 @@ func (k *walKeeper) close() {
 	<-k.end
 }
 
-// checkpoint copies the write-ahead log into the file. It returns the frames in
-// the log and how many of them have been copied.
-func checkpoint(c conn, mode string) (frames, copied int64, err error) {
+// checkpoint copies the write-ahead log into the file, as far as the mode and
+// the readers let it, and returns the number of frames in the log.
+func checkpoint(c conn, mode string) (frames int64, err error) {
 	row, err := c.row(context.Background(), "PRAGMA wal_checkpoint("+mode+")")
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
 	if len(row) != 3 {
-		return 0, 0, fmt.Errorf("checkpoint returned %d columns", len(row))
+		return 0, fmt.Errorf("checkpoint returned %d columns", len(row))
 	}
 	frames, _ = row[1].(int64)
-	copied, _ = row[2].(int64)
-	return frames, copied, nil
+	return frames, nil
 }
