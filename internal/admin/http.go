@@ -3,7 +3,6 @@ package admin
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -67,9 +66,12 @@ type Socket struct {
 }
 
 // ListenSocket binds path with mode 0600. A socket left behind by a dead server is
-// removed; one that is answered is an error.
+// removed; one that is answered is an error, and so is any other file there.
 func (s *Service) ListenSocket(path string) (*Socket, error) {
-	if _, err := os.Stat(path); err == nil {
+	if st, err := os.Lstat(path); err == nil {
+		if st.Mode().Type() != os.ModeSocket {
+			return nil, fmt.Errorf("binding admin socket: %s is there and is no socket (move it away, or set server.adminSocket)", path)
+		}
 		if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
 			c.Close()
 			return nil, fmt.Errorf("binding admin socket %s: another server answers there (stop it, or set server.adminSocket)", path)
@@ -111,7 +113,7 @@ func (k *Socket) Start() {
 // was never started is just closed.
 func (k *Socket) Stop(ctx context.Context) error {
 	err := k.server.Shutdown(ctx)
-	if errors.Is(err, context.DeadlineExceeded) {
+	if ctx.Err() != nil {
 		err = k.server.Close()
 	}
 	k.listener.Close()

@@ -18,6 +18,19 @@ const (
 	RoleViewer        Role = "viewer"
 )
 
+// includes reports whether a caller of role r may call what needs the role
+// needed. A role that is not known includes nothing.
+func (r Role) includes(needed Role) bool {
+	switch r {
+	case RoleAdministrator:
+		return true
+	case RoleViewer:
+		return needed == RoleViewer
+	default:
+		return false
+	}
+}
+
 // maxRequestBytes bounds a request body.
 const maxRequestBytes = 1 << 20
 
@@ -88,7 +101,7 @@ func (s *Service) Call(ctx context.Context, role Role, name string, body []byte)
 		if op.Name != name {
 			continue
 		}
-		if op.Role == RoleAdministrator && role != RoleAdministrator {
+		if !role.includes(op.Role) {
 			return nil, &Error{Kind: KindNotPermitted, Object: name, Detail: fmt.Sprintf("needs the role %s", op.Role)}
 		}
 		return op.call(ctx, s, body)

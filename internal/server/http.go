@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -76,7 +75,7 @@ func (h *httpServer) stop(ctx context.Context) error {
 		return nil
 	}
 	err := h.server.Shutdown(ctx)
-	if errors.Is(err, context.DeadlineExceeded) {
+	if ctx.Err() != nil {
 		err = h.server.Close()
 	}
 	h.listener.Close()
