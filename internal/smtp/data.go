@@ -45,6 +45,9 @@ func (l *loop) data(ctx context.Context, argument []byte) {
 		return
 	}
 	r = l.dataReply(r, err)
+	if r.Positive() {
+		l.fruitless = 0
+	}
 	l.reply(&r)
 	l.endTransaction()
 }

@@ -33,6 +33,7 @@ func (l *loop) recipient(ctx context.Context, argument []byte) {
 	}
 	if r.IsZero() || r.Positive() {
 		l.transaction.accepted++
+		l.fruitless--
 	}
 	l.replyAbout(path, &r, &replyRcptAccepted)
 }

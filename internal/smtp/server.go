@@ -114,6 +114,7 @@ type loop struct {
 
 	transaction    transaction
 	protocolErrors int
+	fruitless      int // see fruitlessCommand
 
 	ended     bool
 	cause     EndCause
@@ -176,6 +177,9 @@ func (l *loop) command(ctx context.Context, line []byte) {
 		return
 	}
 	v, argument := parseCommand(line)
+	if l.fruitlessCommand(v) {
+		return
+	}
 	switch v {
 	case verbHELO, verbEHLO:
 		l.hello(ctx, argument, v == verbEHLO)
