@@ -3,6 +3,7 @@ package directory
 import (
 	"math"
 	"net/netip"
+	"strings"
 	"time"
 
 	"mailpact/internal/smtp"
@@ -294,6 +295,15 @@ func (c *ReceiveConnector) authenticates(m AuthMechanism) bool {
 		}
 	}
 	return false
+}
+
+// ListenerKey returns what is equal for bindings of connectors that stand behind
+// one listener. Port 0 is a free port of each connector's own.
+func (c *ReceiveConnector) ListenerKey(binding string) string {
+	if strings.HasSuffix(binding, ":0") {
+		return binding + " " + c.Name
+	}
+	return binding
 }
 
 // ServesInsideOnly reports whether every client of the connector has a loopback,

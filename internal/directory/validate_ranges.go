@@ -2,7 +2,6 @@ package directory
 
 import (
 	"fmt"
-	"net"
 	"slices"
 )
 
@@ -23,7 +22,7 @@ func (k *checker) remoteIPRanges(c *Configuration) {
 			}
 		}
 		for j, text := range r.Bindings {
-			key := listenerKey(i, text)
+			key := r.ListenerKey(text)
 			if slices.Contains(r.Bindings[:j], text) {
 				continue
 			}
@@ -39,15 +38,6 @@ func (k *checker) remoteIPRanges(c *Configuration) {
 	for _, key := range order {
 		k.nested(c, behind[key], told)
 	}
-}
-
-// listenerKey is the same for bindings of connectors that share a listener.
-// Port 0 is a free port of each connector's own.
-func listenerKey(connector int, text string) string {
-	if _, port, err := net.SplitHostPort(text); err == nil && port == "0" {
-		return fmt.Sprintf("%s (%d)", text, connector)
-	}
-	return text
 }
 
 // clientRange is a range with the connector that serves it.

@@ -42,7 +42,7 @@ func ordinary(t testing.TB) func() {
 	})
 	a, b := net.Pipe()
 	t.Cleanup(func() { _, _ = a.Close(), b.Close() })
-	x := w.server.newSession(w.server.connectors[0], a)
+	x := w.session(t, a)
 	x.rc.MaxHeaderSize = 64 << 10
 	ctx := context.Background()
 	if _, err := x.Hello(ctx, smtp.Hello{Name: "client.example", Extended: true}); err != nil {
@@ -79,7 +79,7 @@ func BenchmarkHello(b *testing.B) {
 	w := newWorld(b)
 	a, c := net.Pipe()
 	b.Cleanup(func() { _, _ = a.Close(), c.Close() })
-	x := w.server.newSession(w.server.connectors[0], a)
+	x := w.session(b, a)
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := x.Hello(context.Background(), smtp.Hello{Name: "client.example", Extended: true}); err != nil {

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,7 @@ import (
 type connector struct {
 	name        string
 	connections atomic.Int64
+	sources     *sourceTable
 	// bound is the connector as it was when its listeners were opened; it
 	// serves while the configuration in force no longer has one of its name.
 	bound *directory.ReceiveConnector
@@ -35,7 +37,7 @@ type configKey struct {
 }
 
 func newConnector(rc *directory.ReceiveConnector) *connector {
-	return &connector{name: rc.Name, bound: rc, configs: make(map[configKey]*tls.Config)}
+	return &connector{name: rc.Name, bound: rc, sources: newSourceTable(), configs: make(map[configKey]*tls.Config)}
 }
 
 // ownState says how our own certificate stands on a connector.
@@ -141,14 +143,20 @@ type ConnectorStatus struct {
 func (s *Server) Status() []ConnectorStatus {
 	now := s.o.Now()
 	v := s.currentView()
-	out := make([]ConnectorStatus, 0, len(s.connectors))
-	for _, c := range s.connectors {
+	s.mu.Lock()
+	connectors := slices.Clone(s.connectors)
+	s.mu.Unlock()
+	out := make([]ConnectorStatus, 0, len(connectors))
+	for _, c := range connectors {
 		rc := v.connector(c)
 		st := ConnectorStatus{Name: c.name, Connections: c.connections.Load()}
 		for _, l := range s.listeners {
-			if l.connector == c {
+			if slices.ContainsFunc(v.door(l).places, func(p place) bool { return p.connector == c }) {
 				st.Addresses = append(st.Addresses, l.Addr())
 			}
+		}
+		if len(st.Addresses) == 0 && st.Connections == 0 && v.connectors[c.name] == nil {
+			continue // gone
 		}
 		if rc.HasTLS() {
 			cert, state := s.ownCertificate(rc, now)

@@ -19,15 +19,15 @@ func (x *session) Data(ctx context.Context, body io.Reader) (smtp.Reply, error) 
 	h, err := message.ReadHeader(body, x.rc.MaxHeaderSize)
 	switch {
 	case errors.Is(err, message.ErrHeaderTooLarge):
-		return smtp.Reply{}, refusal(kindHeaderTooLarge, x.id)
+		return smtp.Reply{}, x.tarpit(refusal(kindHeaderTooLarge, x.id))
 	case err != nil:
 		return smtp.Reply{}, fmt.Errorf("receiving a message: %w", err)
 	case int64(h.ReceivedCount()) > x.rc.MaxHopCount:
-		return smtp.Reply{}, refusal(kindTooManyHops, x.id)
+		return smtp.Reply{}, x.tarpit(refusal(kindTooManyHops, x.id))
 	}
 	from, err := x.alignFrom(h)
 	if err != nil {
-		return smtp.Reply{}, err
+		return smtp.Reply{}, x.tarpit(err)
 	}
 	m := x.message(x.server.o.Now())
 	m.InternetMessageID, m.Subject, m.SecuredDomain = h.InternetMessageID(), h.Subject(), from.Mark

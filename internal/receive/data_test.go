@@ -350,9 +350,9 @@ func TestPipelining(t *testing.T) {
 		"354 Start mail input; end with <CRLF>.<CRLF>",
 		"250 2.6.0 <1@client.example> Queued mail for delivery",
 		"451 4.7.3 STARTTLS required to send mail from this domain [id]",
-		"503 5.5.1 Need MAIL before RCPT",
-		"503 5.5.1 Need MAIL before RCPT",
-		"503 5.5.1 Need MAIL before RCPT",
+		"503 5.5.1 Need MAIL first",
+		"503 5.5.1 Need MAIL first",
+		"503 5.5.1 Need MAIL first",
 		"221 2.0.0 Service closing transmission channel",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

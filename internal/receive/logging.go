@@ -5,6 +5,7 @@ const (
 	keySession    = "session"
 	keyConnector  = "connector"
 	keyRemote     = "remote"
+	keyUpstream   = "upstream"
 	keyAddress    = "address"
 	keyError      = "error"
 	keyEvent      = "event"

@@ -1,7 +1,9 @@
 package receive
 
 import (
+	"cmp"
 	"context"
+	"crypto/x509"
 	"slices"
 
 	"mailpact/internal/directory"
@@ -14,7 +16,12 @@ import (
 // Mail begins a transaction: it decides at once, from the session as it is now
 // and the configuration as it is now, what the transaction may do.
 func (x *session) Mail(_ context.Context, from smtp.ReversePath, p smtp.MailParameters) (smtp.Reply, error) {
+	if !x.source.message(x.server.o.Now(), x.rc.MessageRateLimit) {
+		x.logger().Warn("a client has reached messageRateLimit; its session is ended", "messageRateLimit", x.rc.MessageRateLimit)
+		return smtp.Reply{}, x.delay(refusal(kindTooManyMessages, x.id))
+	}
 	if err := x.beginTransaction(from, p); err != nil {
+		err = x.tarpit(err) // which depends on the verdict
 		x.Reset()
 		return smtp.Reply{}, err
 	}
@@ -111,19 +118,19 @@ func (x *session) matchingPartners() []*directory.Partner {
 	if leaf == nil || x.tls == nil {
 		return nil
 	}
+	return x.server.matchingPartners(x.tx.view, leaf, maxCandidates)
+}
+
+// matchingPartners returns at most limit of the partners that leaf names.
+func (s *Server) matchingPartners(v *view, leaf *x509.Certificate, limit int) []*directory.Partner {
 	var out []*directory.Partner
-	for _, p := range x.tx.view.partners {
-		if x.server.o.Judge.NameMatches(leaf, p) != "" {
+	for _, p := range v.partners {
+		if s.o.Judge.NameMatches(leaf, p) != "" {
 			out = append(out, p)
 		}
 	}
-	slices.SortFunc(out, func(a, b *directory.Partner) int {
-		if a.Domain < b.Domain {
-			return -1
-		}
-		return 1
-	})
-	return out[:min(len(out), maxCandidates)]
+	slices.SortFunc(out, func(a, b *directory.Partner) int { return cmp.Compare(a.Domain, b.Domain) })
+	return out[:min(len(out), limit)]
 }
 
 // maxCandidates bounds the judgements that one "<>" can cause.
@@ -177,6 +184,10 @@ func (x *session) refuseSender(d smtp.Domain, v domainsec.Verdict) error {
 	r := mainReason(v)
 	x.server.o.Recorder.Refused(r, x.connector.name)
 	x.logger().Warn("mail of a listed domain was refused", x.verdictAttributes(d, v)...)
+	// Each of them may have cost a judgement: they count as errors do.
+	if x.refused++; int64(x.refused) > x.rc.MaxProtocolErrors {
+		return refusal(kindTooManyRefusals, x.id)
+	}
 	return refusalFor(r, x.id)
 }
 

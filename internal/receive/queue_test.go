@@ -116,7 +116,7 @@ func FuzzSession(f *testing.F) {
 		w.queue.messages = nil
 		w.queue.mu.Unlock()
 		c := &scripted{in: bytes.NewReader(said)}
-		x := w.server.newSession(w.server.connectors[0], c)
+		x := w.session(t, c)
 		smtp.ServeSession(t.Context(), c, x, x.loopOptions())
 		all := w.queue.taken()
 		if n := strings.Count(c.out.String(), "\r\n250 2.6.0 "); n != len(all) {

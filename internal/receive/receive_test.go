@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"regexp"
 	"strings"
 	"sync"
@@ -107,6 +108,7 @@ func testConnector() directory.ReceiveConnector {
 	return directory.ReceiveConnector{
 		Name:                        "Inet",
 		Bindings:                    []string{"127.0.0.1:0"},
+		RemoteIPRanges:              []directory.AddressRange{everyIPv4()},
 		FQDN:                        "mail.contoso.com",
 		AuthMechanism:               []directory.AuthMechanism{directory.AuthTLS},
 		PermissionGroups:            []directory.PermissionGroup{directory.GroupAnonymousUsers, directory.GroupPartners},
@@ -121,10 +123,32 @@ func testConnector() directory.ReceiveConnector {
 		MaxHopCount:                 30,
 		MaxInboundConnection:        50,
 		CertificateRequestBackoff:   time.Hour,
+
+		MaxInboundConnectionPerSource:           directory.Unlimited,
+		MaxInboundConnectionPercentagePerSource: directory.Unlimited,
+		MessageRateLimit:                        directory.Unlimited,
 	}
 }
 
-// connector changes the connector of a test's configuration.
+func everyIPv4() directory.AddressRange {
+	return directory.AddressRange{First: netip.IPv4Unspecified(), Last: netip.MustParseAddr("255.255.255.255")}
+}
+
+// session returns a session of the first connector that no loop runs.
+func (w *world) session(t testing.TB, conn net.Conn) *session {
+	t.Helper()
+	rc := &w.config.Load().ReceiveConnectors[0]
+	x := w.server.newSession(w.server.state(rc), rc, arrival{
+		conn: conn, remote: addrPort(conn.RemoteAddr()), local: addrPort(conn.LocalAddr()),
+	})
+	if k := x.enter(); k != kindUnset {
+		t.Fatalf("no session: %v", k)
+	}
+	t.Cleanup(x.leave)
+	return x
+}
+
+// connectorWith changes the connector of a test's configuration.
 func connectorWith(f func(*directory.ReceiveConnector)) func(*directory.Configuration, *Options) {
 	return func(c *directory.Configuration, _ *Options) { f(&c.ReceiveConnectors[0]) }
 }

@@ -14,7 +14,7 @@ import (
 func (x *session) Recipient(_ context.Context, to smtp.ForwardPath, _ smtp.RecipientParameters) (smtp.Reply, error) {
 	target, err := x.target(to.Mailbox)
 	if err != nil {
-		return smtp.Reply{}, err
+		return smtp.Reply{}, x.tarpit(err)
 	}
 	if !hasRecipient(x.tx.recipients, target) {
 		x.tx.recipients = append(x.tx.recipients, target)

@@ -14,6 +14,12 @@ type kind uint8
 const (
 	kindUnset kind = iota
 	kindTooManyConnections
+	kindTooManyFromSource
+	kindTooManyHeaders
+	kindTooManyMessages
+	kindTooManyRefusals
+	kindNotServed
+	kindNoProxyHeader
 	kindShuttingDown
 	kindDomainRequired
 	kindTLSUnavailable
@@ -46,6 +52,12 @@ type answer struct {
 // the loop answers (smtp).
 var answers = [kindCount]answer{
 	kindTooManyConnections: {code: 421, enhanced: smtp.EnhancedCode{4, 3, 2}, text: "The maximum number of concurrent connections has been exceeded, closing transmission channel", closing: true},
+	kindTooManyFromSource:  {code: 421, enhanced: smtp.EnhancedCode{4, 3, 2}, text: "The maximum number of concurrent connections from this source has been exceeded, closing transmission channel", closing: true},
+	kindTooManyHeaders:     {code: 421, enhanced: smtp.EnhancedCode{4, 3, 2}, text: "Too many PROXY headers are awaited, closing transmission channel", closing: true},
+	kindTooManyMessages:    {code: 421, enhanced: smtp.EnhancedCode{4, 4, 2}, text: "Message submission rate for this client has exceeded the configured limit, closing transmission channel", closing: true},
+	kindTooManyRefusals:    {code: 421, enhanced: smtp.EnhancedCode{4, 7, 0}, text: "Too many senders were refused on this connection, closing transmission channel", closing: true},
+	kindNotServed:          {code: 421, enhanced: smtp.EnhancedCode{4, 3, 2}, text: "No receive connector serves this client address, closing transmission channel", closing: true},
+	kindNoProxyHeader:      {code: 421, enhanced: smtp.EnhancedCode{4, 3, 2}, text: "A valid PROXY header is expected from this address, closing transmission channel", closing: true},
 	kindShuttingDown:       {code: 421, enhanced: smtp.EnhancedCode{4, 3, 2}, text: "Service not active, closing transmission channel", closing: true},
 	kindDomainRequired:     {code: 501, enhanced: smtp.EnhancedCode{5, 5, 4}, text: "EHLO requires a domain name"},
 	kindTLSUnavailable:     {code: 454, enhanced: smtp.EnhancedCode{4, 7, 0}, text: "TLS not available due to temporary reason"},
@@ -123,8 +135,14 @@ func refusalFor(reason domainsec.Reason, sessionID string) smtp.Reply {
 }
 
 func (a answer) refuse(subject, sessionID string) smtp.Reply {
-	text := strings.Replace(a.text, "%s", subject, 1)
-	r := smtp.NewReply(a.code, a.enhanced, text+" ["+sessionID+"]")
+	r := a.reply(subject)
+	r.Lines[0] += " [" + sessionID + "]"
+	return r
+}
+
+// reply makes the reply without a session's id.
+func (a answer) reply(subject string) smtp.Reply {
+	r := smtp.NewReply(a.code, a.enhanced, strings.Replace(a.text, "%s", subject, 1))
 	r.CloseAfter = a.closing
 	return r
 }

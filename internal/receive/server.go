@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -17,12 +18,15 @@ import (
 // one with New; its methods may be called from any goroutine.
 type Server struct {
 	o          Options
-	connectors []*connector
 	listeners  []*listener
 	view       atomic.Pointer[view]
-	buffers    sync.Pool // *[copyBufferBytes]byte
-	backoff    *addressTable
-	secured    *addressTable
+	complaints complaints
+	early      chan struct{} // holds one for each judgement ahead of MAIL
+	// pendingHeaders counts the PROXY headers that are waited for.
+	pendingHeaders atomic.Int64
+	buffers        sync.Pool // *[copyBufferBytes]byte
+	backoff        *addressTable
+	secured        *addressTable
 
 	// stopping is closed when no further mail is to be begun.
 	stopping chan struct{}
@@ -36,10 +40,11 @@ type Server struct {
 	judging   context.Context
 	cutJudges context.CancelFunc
 
-	mu      sync.Mutex
-	started bool
-	open    map[net.Conn]struct{}
-	wait    sync.WaitGroup
+	mu         sync.Mutex
+	connectors []*connector // all that ever were, by first appearance
+	started    bool
+	open       map[net.Conn]struct{}
+	wait       sync.WaitGroup
 }
 
 // New binds every binding of every receive connector of the configuration now
@@ -50,6 +55,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		o:        o,
 		stopping: make(chan struct{}),
+		early:    make(chan struct{}, maxEarlyJudgements),
 		open:     make(map[net.Conn]struct{}),
 		backoff:  newAddressTable(),
 		secured:  newAddressTable(),
@@ -64,6 +70,10 @@ func New(o Options) (*Server, error) {
 			s.cutJudges()
 			return nil, errors.Join(err, s.closeListeners())
 		}
+	}
+	doors := newDoors(c, s.state)
+	for _, l := range s.listeners {
+		l.bound = doors[l.key]
 	}
 	return s, nil
 }
@@ -88,17 +98,34 @@ func (e *BindError) Error() string {
 // Unwrap returns the operating system's error.
 func (e *BindError) Unwrap() error { return e.Err }
 
+// bind opens the listeners of a connector, those apart that another one shares.
 func (s *Server) bind(rc *directory.ReceiveConnector) error {
-	c := newConnector(rc)
 	for _, b := range rc.Bindings {
+		key := rc.ListenerKey(b)
+		if slices.ContainsFunc(s.listeners, func(l *listener) bool { return l.key == key && l.owner != rc.Name }) {
+			continue
+		}
 		nl, err := s.o.Listen(s.sessions, b)
 		if err != nil {
 			return &BindError{Connector: rc.Name, Binding: b, Fix: bindFix(err), Err: err}
 		}
-		s.listeners = append(s.listeners, &listener{Listener: nl, connector: c})
+		s.listeners = append(s.listeners, &listener{Listener: nl, key: key, owner: rc.Name})
 	}
-	s.connectors = append(s.connectors, c)
 	return nil
+}
+
+// state returns what the sessions of a connector share, across configurations.
+func (s *Server) state(rc *directory.ReceiveConnector) *connector {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.connectors {
+		if c.name == rc.Name {
+			return c
+		}
+	}
+	c := newConnector(rc)
+	s.connectors = append(s.connectors, c)
+	return c
 }
 
 func bindFix(err error) string {

@@ -218,6 +218,14 @@ func (l *failingListener) Accept() (net.Conn, error) {
 func (l *failingListener) Close() error   { l.once.Do(func() { close(l.done) }); return nil }
 func (l *failingListener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 25} }
 
+// fromLoopback gives one end of a pipe the addresses of a connection.
+type fromLoopback struct{ net.Conn }
+
+func (fromLoopback) RemoteAddr() net.Addr {
+	return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 40000}
+}
+func (fromLoopback) LocalAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 25} }
+
 func TestAcceptSurvivesLackOfDescriptors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &failingListener{fails: 12, conns: make(chan net.Conn), done: make(chan struct{})}
@@ -235,7 +243,7 @@ func TestAcceptSurvivesLackOfDescriptors(t *testing.T) {
 		s.Start()
 		start := time.Now()
 		ours, theirs := net.Pipe()
-		l.conns <- theirs
+		l.conns <- fromLoopback{theirs}
 		line, err := bufio.NewReader(ours).ReadString('\n')
 		if err != nil || !strings.HasPrefix(line, "220 ") {
 			t.Fatalf("%q, %v", line, err)

@@ -29,7 +29,10 @@ type session struct {
 	label  string // "Server\Connector"
 	remote netip.AddrPort
 	local  netip.AddrPort
-	log    SessionLog // nil unless the connector is verbose
+	// upstream is the proxy that has named remote; invalid: none.
+	upstream netip.AddrPort
+	source   *source    // counts what the client does
+	log      SessionLog // nil unless the connector is verbose
 
 	hello     smtp.Hello
 	greeting  string
@@ -45,6 +48,7 @@ type session struct {
 	told         domainsec.Permissions // what the protocol log last named
 	toldOnce     bool
 	transactions int
+	refused      int // MAIL commands that Domain Security has refused
 	tx           transaction
 	remembered   bool // see remember
 }
@@ -60,23 +64,22 @@ type transaction struct {
 	recipients []smtp.ForwardPath
 }
 
-func (s *Server) newSession(c *connector, conn net.Conn) *session {
-	v := s.currentView()
-	rc := v.connector(c)
+func (s *Server) newSession(c *connector, rc *directory.ReceiveConnector, a arrival) *session {
 	x := &session{
 		server:    s,
 		connector: c,
 		rc:        rc,
-		conn:      conn,
+		conn:      a.conn,
 		id:        string(smtp.NewSessionID()),
-		label:     hostLabel(v.configuration.Server.FQDN) + `\` + c.name,
-		remote:    addrPort(conn.RemoteAddr()),
-		local:     addrPort(conn.LocalAddr()),
+		label:     hostLabel(s.currentView().configuration.Server.FQDN) + `\` + c.name,
+		remote:    a.remote,
+		local:     a.local,
+		upstream:  a.upstream,
 	}
 	if rc.ProtocolLoggingLevel == directory.LoggingVerbose {
 		x.log = s.o.Recorder.Session(SessionRecord{
 			Connector: x.label, SessionID: x.id,
-			Local: conn.LocalAddr().String(), Remote: conn.RemoteAddr().String(),
+			Local: a.local.String(), Remote: a.remote.String(),
 		})
 	}
 	return x
@@ -130,6 +133,9 @@ func count(n int64) int {
 func (x *session) Greeting(context.Context) smtp.Reply {
 	if x.log != nil {
 		x.log.Connected()
+		if x.upstream.IsValid() {
+			x.info(x.upstream.String(), "PROXY header received")
+		}
 	}
 	x.tellRights(domainsec.PermissionsFor(domainsec.Verdict{Action: domainsec.ActionOrdinary}, x.rc))
 	text := x.rc.Banner
@@ -142,7 +148,7 @@ func (x *session) Greeting(context.Context) smtp.Reply {
 // Hello answers EHLO and HELO.
 func (x *session) Hello(_ context.Context, h smtp.Hello) (smtp.HelloResponse, error) {
 	if x.rc.RequireEHLODomain && !isDomain(h.Name) {
-		return smtp.HelloResponse{}, refusal(kindDomainRequired, x.id)
+		return smtp.HelloResponse{}, x.tarpit(refusal(kindDomainRequired, x.id))
 	}
 	x.hello = h
 	if x.greeting == "" {
@@ -228,7 +234,11 @@ func (x *session) certificate(label string, f *domainsec.CertificateFacts) {
 
 // logger returns the operational log with the session's id in each line.
 func (x *session) logger() *slog.Logger {
-	return x.server.o.Logger.With(keySession, x.id, keyConnector, x.connector.name, keyRemote, x.remote.String())
+	l := x.server.o.Logger.With(keySession, x.id, keyConnector, x.connector.name, keyRemote, x.remote.String())
+	if x.upstream.IsValid() {
+		l = l.With(keyUpstream, x.upstream.String())
+	}
+	return l
 }
 
 // info writes an information row into the protocol log.

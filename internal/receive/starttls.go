@@ -97,6 +97,7 @@ func (x *session) HandshakeDone(_ context.Context, state *tls.ConnectionState, e
 		x.certificate(protocollog.LabelReceived, &f)
 	}
 	x.info("", "TLS protocol "+x.tls.Version+" negotiation succeeded using "+x.tls.CipherSuite)
+	x.judgeAhead()
 }
 
 // handshakeFailed logs the failure and, when it was over the client's

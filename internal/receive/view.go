@@ -12,6 +12,7 @@ type view struct {
 	partners      map[smtp.Domain]*directory.Partner // those we receive from
 	accepted      map[smtp.Domain]*directory.AcceptedDomain
 	connectors    map[string]*directory.ReceiveConnector
+	doors         map[string]*door // by ListenerKey
 	// home is where mail for <postmaster> and for our own address literals
 	// goes: the postmaster's domain if it is accepted, else the first accepted one.
 	home smtp.Domain
@@ -51,8 +52,18 @@ func (s *Server) currentView() *view {
 		return v
 	}
 	v := newView(c)
+	v.doors = newDoors(c, s.state)
 	s.view.Store(v)
 	return v
+}
+
+// door returns what stands behind l. A listener that the configuration in force
+// no longer has serves as it did when it was opened.
+func (v *view) door(l *listener) *door {
+	if d := v.doors[l.key]; d != nil {
+		return d
+	}
+	return l.bound
 }
 
 // connector returns the settings in force for the sessions of c.
