@@ -191,6 +191,7 @@ func TestIdentities(t *testing.T) {
 		f := newFixture(t, answering(down))
 		f.router.set("no.example", queue.Key{DeliveryType: queue.Unreachable}, "no connector")
 		f.accept("a@a.example", "x", "1@x.example", "2@no.example")
+		synctest.Wait()
 		f.router.set("x.example", dns("x.example", "x.example"), "")
 		f.accept("a@a.example", "x", "3@x.example")
 		time.Sleep(time.Second)
