@@ -48,7 +48,7 @@ server: {fqdn: mail1.contoso.com, dataDirectory: data, http: ""}
 trust: {systemRoots: false}
 acceptedDomains: [{name: contoso.com, type: Authoritative, handOff: "smtp://%s"}]
 receiveConnectors:
-  - {name: Inet, bindings: ["%s"], fqdn: mail1.contoso.com, authMechanism: [Tls], permissionGroups: [AnonymousUsers]}
+  - {name: Inet, bindings: ["%s"], fqdn: mail1.contoso.com, authMechanism: [Tls], permissionGroups: [AnonymousUsers], messageRateLimit: unlimited}
 sendConnectors: []
 queue: {glitchRetryInterval: 1s, glitchRetryCount: 1000}
 `, sink.Addr, addr))
