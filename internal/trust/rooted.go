@@ -2,12 +2,16 @@ package trust
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
 	"crypto/x509"
 )
 
 // maxStrangerChecks is how many signatures are verified with keys that no anchor
-// vouches for. It is what naming the fault of an ordinary chain takes. A peer
-// chooses such keys himself, and so how long each check lasts.
+// vouches for, and that are quick besides. It is what naming the fault of an
+// ordinary chain takes. A peer chooses such keys himself.
 const maxStrangerChecks = 4
 
 // findRooted finds the issuers through which a path can lead: those that an
@@ -69,9 +73,24 @@ func (s *search) worthChecking(child, parent *x509.Certificate) bool {
 	if _, known := s.signatures[[2]*x509.Certificate{child, parent}]; known {
 		return true
 	}
-	if s.strangers == maxStrangerChecks {
+	if s.strangers == maxStrangerChecks || !quickKey(parent) {
 		return false
 	}
 	s.strangers++
 	return true
+}
+
+// quickKey reports whether verifying a signature with the certificate's key takes
+// well under a millisecond. The larger curves take many times as long as P-256.
+func quickKey(c *x509.Certificate) bool {
+	switch k := c.PublicKey.(type) {
+	case *rsa.PublicKey:
+		return k.N.BitLen() <= 4096 && k.E <= 1<<16+1
+	case *ecdsa.PublicKey:
+		return k.Curve == elliptic.P256()
+	case ed25519.PublicKey:
+		return true
+	default:
+		return false
+	}
 }
