@@ -25,7 +25,10 @@ type Options struct {
 
 // Run builds both organisations, plays every scene in order and takes all down
 // again. It returns ErrUnexpected when an outcome was not the expected one.
-func Run(ctx context.Context, o Options) (err error) {
+func Run(ctx context.Context, o Options) error { return play(ctx, o, allScenes()) }
+
+// play is Run with the scenes that are given.
+func play(ctx context.Context, o Options, scenes []scene) (err error) {
 	began := time.Now()
 	p := &painter{w: o.Out, color: o.Color}
 	p.title("Mailpact lab", "two organisations exchange domain-secured mail")
@@ -36,7 +39,6 @@ func Run(ctx context.Context, o Options) (err error) {
 	defer func() { err = errors.Join(err, t.close()) }()
 	p.world(t)
 
-	scenes := allScenes()
 	failed := 0
 	for i, s := range scenes {
 		if ctx.Err() != nil {

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"mailpact/internal/admin"
@@ -49,7 +50,8 @@ type organisation struct {
 	ca           *authority.CA
 	mailbox      *mailbox
 	server       *server.Server
-	config       string // path of its file
+	doors        []net.Listener // bound before everything else, so that nothing takes their ports
+	config       string         // path of its file
 	data         string
 	inner        string // address of its inner receive connector
 	socket       string
@@ -73,12 +75,9 @@ func build(ctx context.Context) (t *town, err error) {
 		return t, err
 	}
 	t.onClose(func() error { return os.RemoveAll(t.dir) })
-	if t.port, err = commonPort(contosoHost, woodgroveHost); err != nil {
-		return t, err
-	}
 	t.contoso = &organisation{domain: "contoso.com", host: contosoHost}
 	t.woodgrove = &organisation{domain: "woodgrovebank.com", host: woodgroveHost}
-	for _, step := range []func() error{t.openMailboxes, t.makeAuthorities, t.makeCredentials, t.publishZone} {
+	for _, step := range []func() error{t.bindDoors, t.openMailboxes, t.makeAuthorities, t.makeCredentials, t.publishZone} {
 		if err = step(); err != nil {
 			return t, err
 		}
@@ -100,6 +99,63 @@ func (t *town) close() error {
 		errs = append(errs, t.closers[i]())
 	}
 	t.closers = nil
+	return errors.Join(errs...)
+}
+
+// bindDoors binds the receive connectors of both organisations: the outer ones
+// on one port, as mail hosts are, and the inner ones wherever there is room.
+func (t *town) bindDoors() error {
+	outer, err := listenOnOnePort(t.contoso.host, t.woodgrove.host)
+	if err != nil {
+		return err
+	}
+	t.contoso.doors, t.woodgrove.doors = outer[:1:1], outer[1:]
+	t.onClose(func() error { return closeDoors(slices.Concat(t.contoso.doors, t.woodgrove.doors)) })
+	for _, o := range []*organisation{t.contoso, t.woodgrove} {
+		inner, err := net.Listen("tcp", net.JoinHostPort(o.host, "0"))
+		if err != nil {
+			return fmt.Errorf("binding the inner connector of %s: %w", o.domain, err)
+		}
+		o.doors = append(o.doors, inner)
+		o.inner = inner.Addr().String()
+	}
+	_, t.port, err = net.SplitHostPort(outer[0].Addr().String())
+	return err
+}
+
+// listenOnOnePort listens on a port that is free on every host, in their order.
+func listenOnOnePort(hosts ...string) ([]net.Listener, error) {
+	const tries = 100
+	var err error
+	for range tries {
+		port := "0"
+		var all []net.Listener
+		for _, h := range hosts {
+			var l net.Listener
+			if l, err = net.Listen("tcp", net.JoinHostPort(h, port)); err != nil {
+				break
+			}
+			all = append(all, l)
+			if _, port, err = net.SplitHostPort(l.Addr().String()); err != nil {
+				break
+			}
+		}
+		if err == nil {
+			return all, nil
+		}
+		_ = closeDoors(all) // the next try says whether there is anything wrong
+	}
+	return nil, fmt.Errorf("finding a port that is free on %v: %w", hosts, err)
+}
+
+// closeDoors closes what the servers have not closed already.
+func closeDoors(doors []net.Listener) error {
+	var errs []error
+	for _, l := range doors {
+		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -138,11 +194,6 @@ func (t *town) startServer(ctx context.Context, o *organisation) error {
 	o.data = filepath.Join(t.dir, o.domain, "data")
 	o.socket = filepath.Join(o.data, "admin.sock")
 	o.config = filepath.Join(t.dir, o.domain, "mailpact.yaml")
-	port, err := commonPort(o.host)
-	if err != nil {
-		return err
-	}
-	o.inner = net.JoinHostPort(o.host, port)
 	if err := os.WriteFile(o.config, []byte(t.configuration(o)), 0o600); err != nil {
 		return err
 	}
@@ -155,7 +206,7 @@ func (t *town) startServer(ctx context.Context, o *organisation) error {
 		return err
 	}
 	t.onClose(log.Close)
-	s, err := server.New(ctx, server.Options{Configuration: cfg, Logger: slog.New(slog.NewTextHandler(log, nil))})
+	s, err := server.New(ctx, server.Options{Configuration: cfg, Inherited: o.doors, Logger: slog.New(slog.NewTextHandler(log, nil))})
 	if err != nil {
 		return err
 	}
@@ -188,29 +239,4 @@ func (t *town) serveHTTP(host string, h http.Handler) (addr string, stop func() 
 	}
 	t.onClose(stop)
 	return l.Addr().String(), stop, nil
-}
-
-// commonPort finds a port that is free on every host.
-func commonPort(hosts ...string) (string, error) {
-	for range 100 {
-		l, err := net.Listen("tcp", net.JoinHostPort(hosts[0], "0"))
-		if err != nil {
-			return "", err
-		}
-		_, port, _ := net.SplitHostPort(l.Addr().String())
-		free := true
-		for _, h := range hosts[1:] {
-			other, err := net.Listen("tcp", net.JoinHostPort(h, port))
-			if err != nil {
-				free = false
-				break
-			}
-			other.Close()
-		}
-		l.Close()
-		if free {
-			return port, nil
-		}
-	}
-	return "", errors.New("no port is free on all the lab's addresses")
 }
