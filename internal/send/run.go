@@ -129,7 +129,7 @@ func deferAll(j job, f *failure) result {
 		last += " (" + f.detail + ")"
 	}
 	return result{
-		outcomes: same(j, queue.Outcome{Disposition: queue.Deferred, Reply: reply, LastError: last, RemoteHost: f.remote}),
+		outcomes: same(j, queue.Outcome{Disposition: queue.Deferred, Reply: reply, LastError: last, RemoteHost: f.remote, ConnectionFailed: true}),
 		reasons:  f.reasons,
 	}
 }
