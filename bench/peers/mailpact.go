@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"slices"
 
 	"mailpact/bench/account"
 	"mailpact/bench/stage"
@@ -14,11 +15,14 @@ import (
 // Mailpact is the product.
 type Mailpact struct {
 	options Options
+	command []string
 	process *process
 }
 
-// NewMailpact returns Mailpact, not yet running.
-func NewMailpact(o Options) *Mailpact { return &Mailpact{options: o} }
+// NewMailpact returns Mailpact, not yet running. The command includes "serve".
+func NewMailpact(o Options, command []string) *Mailpact {
+	return &Mailpact{options: o, command: command}
+}
 
 // Name implements Peer.
 func (m *Mailpact) Name() string { return "Mailpact" }
@@ -38,8 +42,8 @@ func (m *Mailpact) Start(ctx context.Context, g account.Group) error {
 	}); err != nil {
 		return err
 	}
-	args := append(append([]string(nil), o.Binary[1:]...), "--config", config, "--log-level", "warn")
-	m.process, err = start(ctx, g.Command(o.Binary[0], args...), o.file("log"), o.Address)
+	args := append(slices.Clone(m.command[1:]), "--config", config, "--log-level", "warn")
+	m.process, err = start(ctx, g.Command(m.command[0], args...), o.file("log"), o.Address)
 	return err
 }
 

@@ -25,7 +25,6 @@ type Options struct {
 	Directory   string
 	Address     string // to listen at
 	SinkAddress string
-	Binary      []string // Mailpact's command with "serve"
 }
 
 // Peer is a server under test.

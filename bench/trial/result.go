@@ -62,19 +62,19 @@ func (r *Result) complete() {
 
 // Pair is one run of each server, one after the other.
 type Pair struct {
-	Postfix  *Result `json:"postfix"` // nil: cannot be measured here
+	Rival    *Result `json:"rival"` // nil: none was measured
 	Mailpact *Result `json:"mailpact"`
 }
 
 // Quiet reports whether nothing disturbed the pair.
 func (p Pair) Quiet() bool {
-	return p.Mailpact.Disturbance == "" && (p.Postfix == nil || p.Postfix.Disturbance == "")
+	return p.Mailpact.Disturbance == "" && (p.Rival == nil || p.Rival.Disturbance == "")
 }
 
 // Faults returns why the pair does not count.
 func (p Pair) Faults() []string {
 	var all []string
-	for _, r := range []*Result{p.Postfix, p.Mailpact} {
+	for _, r := range []*Result{p.Rival, p.Mailpact} {
 		if r != nil {
 			for _, f := range r.Faults {
 				all = append(all, r.Server+": "+f)
@@ -99,10 +99,10 @@ type Summary struct {
 	Pairs    []Pair  `json:"pairs"`
 	Counted  int     `json:"counted"`
 	Quiet    bool    `json:"quiet"` // only undisturbed pairs were counted
-	Postfix  Figures `json:"postfix"`
+	Rival    Figures `json:"rival"`
 	Mailpact Figures `json:"mailpact"`
-	// RateRatio is the median of Mailpact's rate by Postfix's, pair by
-	// pair; CPURatio that of Postfix's CPU per message by Mailpact's.
+	// RateRatio is the median of Mailpact's rate by its rival's, pair by
+	// pair; CPURatio that of the rival's CPU per message by Mailpact's.
 	RateRatio float64 `json:"rateRatio"`
 	CPURatio  float64 `json:"cpuRatio"`
 }
@@ -126,18 +126,18 @@ func Summarize(c Cell, pairs []Pair, want int) Summary {
 		counted = quiet
 	}
 	s.Counted = len(counted)
-	var postfix, mailpact []*Result
+	var rival, mailpact []*Result
 	var rates, costs []float64
 	for _, p := range counted {
 		mailpact = append(mailpact, p.Mailpact)
-		if p.Postfix == nil {
+		if p.Rival == nil {
 			continue
 		}
-		postfix = append(postfix, p.Postfix)
-		rates = append(rates, p.Mailpact.Rate/p.Postfix.Rate)
-		costs = append(costs, p.Postfix.CPUPerMsg/p.Mailpact.CPUPerMsg)
+		rival = append(rival, p.Rival)
+		rates = append(rates, p.Mailpact.Rate/p.Rival.Rate)
+		costs = append(costs, p.Rival.CPUPerMsg/p.Mailpact.CPUPerMsg)
 	}
-	s.Postfix, s.Mailpact = figures(postfix), figures(mailpact)
+	s.Rival, s.Mailpact = figures(rival), figures(mailpact)
 	s.RateRatio, s.CPURatio = median(rates), median(costs)
 	return s
 }

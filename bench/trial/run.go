@@ -23,7 +23,7 @@ type Options struct {
 	Queues   string   // folder on the file system where queues are to be
 	Mailpact []string // command, with "serve"
 	Duration time.Duration
-	Postfix  bool // whether it is measured, too
+	Rival    Rival
 }
 
 const (
@@ -33,17 +33,26 @@ const (
 	drain = 20 * time.Second
 )
 
+// Rival is what Mailpact is compared with.
+type Rival struct {
+	// Name is what the tables call it; empty: there is none.
+	Name string
+	New  func(peers.Options) peers.Peer
+}
+
 // RunPair measures both servers under a cell's load.
 func RunPair(ctx context.Context, o Options, c Cell, report func(*Result)) (Pair, error) {
 	var p Pair
 	var err error
-	if o.Postfix {
-		if p.Postfix, err = runOne(ctx, o, c, func(po peers.Options) peers.Peer { return peers.NewPostfix(po) }); err != nil {
+	if o.Rival.Name != "" {
+		if p.Rival, err = runOne(ctx, o, c, o.Rival.New); err != nil {
 			return p, err
 		}
-		report(p.Postfix)
+		p.Rival.Server = o.Rival.Name
+		report(p.Rival)
 	}
-	if p.Mailpact, err = runOne(ctx, o, c, func(po peers.Options) peers.Peer { return peers.NewMailpact(po) }); err != nil {
+	own := func(po peers.Options) peers.Peer { return peers.NewMailpact(po, o.Mailpact) }
+	if p.Mailpact, err = runOne(ctx, o, c, own); err != nil {
 		return p, err
 	}
 	report(p.Mailpact)
@@ -75,7 +84,7 @@ func runOne(ctx context.Context, o Options, c Cell, newPeer func(peers.Options) 
 	}
 	group := account.NewGroup("mailpact-bench-" + filepath.Base(directory))
 	defer func() { err = errors.Join(err, group.Close()) }()
-	peer := newPeer(peers.Options{Stage: o.Stage, Directory: directory, Address: address, SinkAddress: sinkAddress, Binary: o.Mailpact})
+	peer := newPeer(peers.Options{Stage: o.Stage, Directory: directory, Address: address, SinkAddress: sinkAddress})
 	defer func() { err = errors.Join(err, peer.Stop()) }()
 	if err := peer.Start(ctx, group); err != nil {
 		return nil, err

@@ -8,21 +8,21 @@ import (
 )
 
 // WriteTable prints the summaries as a Markdown table, with what is to be said
-// about them below.
-func WriteTable(w io.Writer, summaries []Summary) error {
+// about them below. rival is the other server's name.
+func WriteTable(w io.Writer, rival string, summaries []Summary) error {
 	var b strings.Builder
-	b.WriteString("| Durable relay, mutual TLS on both sides | Postfix msg/s | Mailpact msg/s | Mailpact : Postfix | Postfix CPU ms/msg | Mailpact CPU ms/msg | Postfix : Mailpact | Postfix peak MB | Mailpact peak MB | Mailpact p50 / p99 ms | Pairs |\n")
+	fmt.Fprintf(&b, "| Durable relay, mutual TLS on both sides | %[1]s msg/s | Mailpact msg/s | Mailpact : %[1]s | %[1]s CPU ms/msg | Mailpact CPU ms/msg | %[1]s : Mailpact | %[1]s peak MB | Mailpact peak MB | Mailpact p50 / p99 ms | Pairs |\n", rival)
 	b.WriteString("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	for _, s := range summaries {
-		p, m := s.Postfix, s.Mailpact
+		r, m := s.Rival, s.Mailpact
 		pairs := fmt.Sprintf("%d of %d", s.Counted, len(s.Pairs))
 		if !s.Quiet {
 			pairs += ", disturbed"
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s / %s | %s |\n", s.Cell.Title,
-			number(p.Rate, 0), number(m.Rate, 0), number(s.RateRatio, 1),
-			number(p.CPUPerMsg, 2), number(m.CPUPerMsg, 3), number(s.CPURatio, 1),
-			number(p.PeakMB, 0), number(m.PeakMB, 0), milliseconds(m.P50), milliseconds(m.P99), pairs)
+			number(r.Rate, 0), number(m.Rate, 0), number(s.RateRatio, 1),
+			number(r.CPUPerMsg, 3), number(m.CPUPerMsg, 3), number(s.CPURatio, 1),
+			number(r.PeakMB, 0), number(m.PeakMB, 0), milliseconds(m.P50), milliseconds(m.P99), pairs)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

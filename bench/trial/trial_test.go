@@ -102,16 +102,16 @@ func TestComplete(t *testing.T) {
 }
 
 func pair(postfix, mailpact float64, spoil func(*Pair)) Pair {
-	p := Pair{Postfix: sound("Postfix", postfix, 2), Mailpact: sound("Mailpact", mailpact, 0.5)}
+	p := Pair{Rival: sound("Postfix", postfix, 2), Mailpact: sound("Mailpact", mailpact, 0.5)}
 	spoil(&p)
-	p.Postfix.complete()
+	p.Rival.complete()
 	p.Mailpact.complete()
 	return p
 }
 
 func TestSummarize(t *testing.T) {
 	fine := func(*Pair) {}
-	disturbed := func(p *Pair) { p.Postfix.Shares.Foreign = 0.5 }
+	disturbed := func(p *Pair) { p.Rival.Shares.Foreign = 0.5 }
 	broken := func(p *Pair) { p.Mailpact.Sink.Distinct-- }
 	tests := []struct {
 		name    string
@@ -145,13 +145,13 @@ func round(f float64) float64 { return float64(int(f*1000+0.5)) / 1000 }
 
 func TestSummarizeWithoutPostfix(t *testing.T) {
 	p := pair(1, 5, func(*Pair) {})
-	p.Postfix = nil
+	p.Rival = nil
 	s := Summarize(Cell{Title: "alone"}, []Pair{p}, 1)
 	if round(s.Mailpact.Rate) != 5 || s.RateRatio != 0 || !s.Quiet {
 		t.Errorf("summary %+v", s)
 	}
 	var b strings.Builder
-	if err := WriteTable(&b, []Summary{s}); err != nil {
+	if err := WriteTable(&b, "Postfix", []Summary{s}); err != nil {
 		t.Fatal(err)
 	}
 	if want := "| alone | - | 5 | - | - | 0.500 | - | - | - | - / - | 1 of 1 |\n"; !strings.HasSuffix(b.String(), want) {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,6 +31,7 @@ type runOptions struct {
 	profile  string
 	results  string
 	alone    bool
+	against  string
 }
 
 func newRun() *cobra.Command {
@@ -54,6 +56,8 @@ Exit code 1: a run failed, or a message was lost or came twice.`,
 	f.StringVar(&o.profile, "profile", "", "run Mailpact inside the bench, and write its profiles to this folder")
 	f.StringVar(&o.results, "results", "bench/results", "folder for the figures as JSON")
 	f.BoolVar(&o.alone, "alone", false, "leave Postfix out")
+	f.StringVar(&o.against, "against", "", "compare with this other build of Mailpact, instead of Postfix")
+	c.MarkFlagsMutuallyExclusive("alone", "against")
 	return c
 }
 
@@ -61,8 +65,8 @@ Exit code 1: a run failed, or a message was lost or came twice.`,
 type record struct {
 	Date      time.Time       `json:"date"`
 	Machine   machine         `json:"machine"`
-	Postfix   string          `json:"postfix"` // version, or why it is not there
-	Queues    string          `json:"queues"`  // file system
+	Rival     string          `json:"rival"`  // with its version, or why there is none
+	Queues    string          `json:"queues"` // file system
 	Duration  string          `json:"duration"`
 	Summaries []trial.Summary `json:"summaries"`
 }
@@ -87,13 +91,8 @@ func run(ctx context.Context, o runOptions, out, errOut io.Writer) (err error) {
 		Date: time.Now().UTC(), Queues: t.queues, Duration: o.duration.String(),
 		Machine: machine{Processors: runtime.NumCPU(), Go: runtime.Version(), Kernel: kernel()},
 	}
-	if missing := peers.PostfixMissing(); missing != nil {
-		rec.Postfix, o.alone = missing.Error(), true
-	} else {
-		rec.Postfix = peers.PostfixVersion(ctx)
-	}
-	t.options.Postfix = !o.alone
-	fmt.Fprintf(errOut, "bench: %d processors, Postfix %s, queues on %s\n", rec.Machine.Processors, rec.Postfix, rec.Queues)
+	t.options.Rival, rec.Rival = rival(ctx, o)
+	fmt.Fprintf(errOut, "bench: %d processors, %s, queues on %s\n", rec.Machine.Processors, rec.Rival, rec.Queues)
 	sound := true
 	for _, c := range cells {
 		s, err := measureCell(ctx, t.options, c, o.pairs, errOut)
@@ -105,14 +104,34 @@ func run(ctx context.Context, o runOptions, out, errOut io.Writer) (err error) {
 			sound = sound && len(p.Faults()) == 0
 		}
 	}
-	fmt.Fprintf(out, "Postfix %s, queues on %s, %d processors, load of %s a run, medians.\n\n", rec.Postfix, rec.Queues, rec.Machine.Processors, rec.Duration)
-	if err := errors.Join(trial.WriteTable(out, rec.Summaries), write(o.results, rec)); err != nil {
+	fmt.Fprintf(out, "Against %s; queues on %s, %d processors, load of %s a run, medians.\n\n", rec.Rival, rec.Queues, rec.Machine.Processors, rec.Duration)
+	name := t.options.Rival.Name
+	if name == "" {
+		name = "Postfix" // its columns stay empty
+	}
+	if err := errors.Join(trial.WriteTable(out, name, rec.Summaries), write(o.results, rec)); err != nil {
 		return err
 	}
 	if !sound {
 		return errors.New("not every run delivered each message exactly once")
 	}
 	return nil
+}
+
+// rival says what Mailpact is compared with, and what to call it in the record.
+func rival(ctx context.Context, o runOptions) (trial.Rival, string) {
+	if o.against != "" {
+		other := []string{o.against, "serve"}
+		return trial.Rival{Name: "Other", New: func(po peers.Options) peers.Peer { return peers.NewMailpact(po, other) }}, o.against
+	}
+	if o.alone {
+		return trial.Rival{}, "nobody"
+	}
+	if missing := peers.PostfixMissing(); missing != nil {
+		return trial.Rival{}, "nobody: " + missing.Error()
+	}
+	return trial.Rival{Name: "Postfix", New: func(po peers.Options) peers.Peer { return peers.NewPostfix(po) }},
+		"Postfix " + peers.PostfixVersion(ctx)
 }
 
 // measureCell runs pairs until enough were undisturbed, or twice as many are over.
@@ -163,7 +182,11 @@ func prepare(o runOptions, errOut io.Writer) (_ *theatre, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding Mailpact: %w", err)
 	}
-	t.options = trial.Options{Program: program, Duration: o.duration, Mailpact: []string{binary, "serve"}}
+	if err := t.lock(errOut); err != nil {
+		return nil, err
+	}
+	// Not by its path: the next build may lie there before this run is over.
+	t.options = trial.Options{Program: "/proc/self/exe", Duration: o.duration, Mailpact: []string{binary, "serve"}}
 	if o.profile != "" {
 		profiles, err := filepath.Abs(o.profile)
 		if err != nil {
@@ -190,6 +213,24 @@ func prepare(o runOptions, errOut io.Writer) (_ *theatre, err error) {
 	t.undo = append(t.undo, t.options.Stage.Close)
 	t.options.Queues = filepath.Join(directory, "queues")
 	return t, t.mount(o.imageMB, errOut)
+}
+
+// lock waits until no other bench runs on this machine: two of them would
+// measure each other.
+func (t *theatre) lock(errOut io.Writer) error {
+	f, err := os.OpenFile(filepath.Join(os.TempDir(), "mailpact-bench.lock"), os.O_CREATE|os.O_RDWR, 0o666)
+	if err != nil {
+		return fmt.Errorf("locking the machine: %w", err)
+	}
+	t.undo = append(t.undo, f.Close)
+	if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+		return nil
+	}
+	fmt.Fprintln(errOut, "bench: waiting for another bench on this machine")
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		return fmt.Errorf("locking the machine: %w", err)
+	}
+	return nil
 }
 
 // mount puts a journaled file system under the queues where that is possible.
