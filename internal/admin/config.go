@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"fmt"
 	"os"
 
 	"mailpact/internal/certstore"
@@ -24,11 +25,9 @@ type ConfigCheckResponse struct {
 // needs no running server. The error is about the file's being read at all.
 func CheckConfiguration(r ConfigCheckRequest) (ConfigCheckResponse, error) {
 	response := ConfigCheckResponse{Faults: []directory.Fault{}, Findings: []Finding{}}
-	f, err := os.Open(r.File)
-	if err != nil {
+	if err := readable(r.File); err != nil {
 		return response, err
 	}
-	f.Close()
 	hostname, err := os.Hostname()
 	if err != nil {
 		hostname = "" // then the file must name the server, and the check says so
@@ -45,6 +44,24 @@ func CheckConfiguration(r ConfigCheckRequest) (ConfigCheckResponse, error) {
 		response.Findings = append(response.Findings, ConfigurationFindings(cfg)...)
 	}
 	return response, nil
+}
+
+// readable reports why a file cannot be read, which is another matter than what
+// stands in it.
+func readable(file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if st.IsDir() {
+		return fmt.Errorf("%s: it is a directory, not a file", file)
+	}
+	return nil
 }
 
 // ConfigurationFindings returns what is unwise in a valid configuration.

@@ -1,10 +1,8 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -27,11 +25,8 @@ Exit codes: 0 the file is valid, 1 it has faults, 2 it cannot be read.`,
 		Args: exactArguments("FILE"),
 		RunE: func(c *cobra.Command, args []string) error {
 			r, err := admin.CheckConfiguration(admin.ConfigCheckRequest{File: args[0]})
-			if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
-				return &usageError{err}
-			}
 			if err != nil {
-				return err
+				return &usageError{err}
 			}
 			if err := g.render(c, r, func(w io.Writer) error { return writeCheck(w, args[0], r) }); err != nil {
 				return err
@@ -61,10 +56,10 @@ func writeCheck(w io.Writer, file string, r admin.ConfigCheckResponse) error {
 		}
 	}
 	if r.Valid {
-		_, err := fmt.Fprintf(w, "%s is valid, with %d finding(s).\n", file, len(r.Findings))
+		_, err := fmt.Fprintf(w, "%s is valid, with %d finding(s).\n", printable(file), len(r.Findings))
 		return err
 	}
-	_, err := fmt.Fprintf(w, "%s has %d fault(s).\n", file, len(r.Faults))
+	_, err := fmt.Fprintf(w, "%s has %d fault(s).\n", printable(file), len(r.Faults))
 	return err
 }
 

@@ -43,7 +43,7 @@ func (g *globals) client() *admin.Client {
 func Run(args []string, s Streams) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	root := newRoot(s)
+	root := newRoot()
 	root.SetArgs(args)
 	root.SetIn(s.In)
 	root.SetOut(s.Out)
@@ -57,7 +57,7 @@ func Run(args []string, s Streams) int {
 	return code
 }
 
-func newRoot(s Streams) *cobra.Command {
+func newRoot() *cobra.Command {
 	g := &globals{}
 	root := &cobra.Command{
 		Use:   "mailpact",
@@ -80,6 +80,7 @@ Exit codes: 0 yes, 1 no or failed, 2 usage or unreadable input, 3 server not rea
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &usageError{fmt.Errorf("%w (see '%s --help')", err, c.CommandPath())}
 	})
+	root.SetHelpCommand(newHelp())
 	root.AddCommand(
 		newServe(),
 		newConfig(g),
@@ -95,12 +96,32 @@ Exit codes: 0 yes, 1 no or failed, 2 usage or unreadable input, 3 server not rea
 	return root
 }
 
+// newHelp is cobra's help command but for what does not exist, which is an error.
+func newHelp() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]...",
+		Short: "Help about any command",
+		RunE: func(c *cobra.Command, args []string) error {
+			about, rest, err := c.Root().Find(args)
+			if err != nil {
+				return &usageError{err}
+			}
+			if err := noArguments(about, rest); err != nil {
+				return err
+			}
+			about.InitDefaultHelpFlag() // so that it is listed
+			return about.Help()
+		},
+	}
+}
+
 // noArguments refuses arguments and, where a command groups others, names the nearest.
 func noArguments(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
 	hint := ""
+	c.SuggestionsMinimumDistance = 2 // without one only prefixes are near
 	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
 		hint = fmt.Sprintf("; did you mean %s?", strings.Join(near, " or "))
 	}
