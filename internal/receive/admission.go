@@ -104,8 +104,8 @@ func (s *Server) sayAndClose(conn net.Conn, line string) {
 	_ = conn.Close()
 }
 
-// complaints bounds the log's lines about connections without a session: who
-// connects without end shall not fill the disk.
+// complaints bounds the log's lines about clients that limits keep out: who comes
+// again and again shall not fill the disk.
 type complaints struct {
 	mu    sync.Mutex
 	began time.Time // of the present minute
@@ -133,7 +133,7 @@ func (c *complaints) allow(now time.Time) (kept int64, ok bool) {
 	return kept, true
 }
 
-// complain logs that a connection was turned away.
+// complain logs that a client was turned away.
 func (s *Server) complain(text string, attributes ...any) {
 	kept, ok := s.complaints.allow(s.o.Now())
 	if !ok {

@@ -16,10 +16,20 @@
 //   - Only accepted domains are recipients, secured or not. The one exception is
 //     a connector that is externally secured: its clients are inner servers of
 //     our own, may relay, and are never marked. directory lets such a connector
-//     listen on inside addresses only and never be DomainSecureEnabled.
+//     serve inside clients or listen on inside addresses only, never be
+//     DomainSecureEnabled, and take nobody's word for a client's address.
+//   - A connection belongs to the connector whose range holds the client most
+//     narrowly among those that share the listener, and to none when no range
+//     does. Where a client is not its own peer address, a PROXY header of an
+//     upstream that the connector names has said so; nothing else of the header
+//     is believed.
+//   - What a client does is counted by address, or by its IPv6 network of 64
+//     bits, per connector. The tables are bounded; clients without a connection
+//     are forgotten, the oldest first.
 //   - Nothing is fetched for strangers. A peer's certificate is judged when a
-//     MAIL names a listed domain, or, for the null reverse-path, when one of
-//     its names matches a listed domain.
+//     MAIL names a listed domain, and when one of its names matches a listed
+//     domain: right after the handshake, in the background, so that the answer
+//     is there at MAIL, and for the null reverse-path.
 //   - The handshake never fails over the client's certificate as far as that is
 //     in our hands; the verdict falls at MAIL.
 //   - Header fields that could pass for our own mark are removed from every
@@ -29,9 +39,13 @@
 // a message of its own: what was not accepted by the queue does not exist.
 //
 // Standards: RFC 5321 (SMTP), RFC 3207 (STARTTLS), RFC 2034 and 3463 (enhanced
-// codes), RFC 1870 (SIZE), RFC 8601 (Authentication-Results).
+// codes), RFC 1870 (SIZE), RFC 8601 (Authentication-Results). The PROXY protocol,
+// versions 1 and 2, is HAProxy's.
 //
 // Deliberate deviations: all refusals for certificate faults are 4yz, because
 // an opportunistic sender's mishap must not become a bounce; 454, which RFC
-// 3207 gives for STARTTLS alone, answers MAIL as the described system does.
+// 3207 gives for STARTTLS alone, answers MAIL as the described system does. A
+// client that no connector serves is told 421 and not 554, after which RFC 5321,
+// section 3.1, would have us wait for its QUIT. VRFY is always answered 252.
+// Every MAIL counts for messageRateLimit, a refused one too.
 package receive

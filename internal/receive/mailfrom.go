@@ -17,7 +17,8 @@ import (
 // and the configuration as it is now, what the transaction may do.
 func (x *session) Mail(_ context.Context, from smtp.ReversePath, p smtp.MailParameters) (smtp.Reply, error) {
 	if !x.source.message(x.server.o.Now(), x.rc.MessageRateLimit) {
-		x.logger().Warn("a client has reached messageRateLimit; its session is ended", "messageRateLimit", x.rc.MessageRateLimit)
+		x.server.complain("a client has reached messageRateLimit; its session is ended",
+			keySession, x.id, keyConnector, x.connector.name, keyRemote, x.remote.String(), "messageRateLimit", x.rc.MessageRateLimit)
 		return smtp.Reply{}, x.delay(refusal(kindTooManyMessages, x.id))
 	}
 	if err := x.beginTransaction(from, p); err != nil {

@@ -38,10 +38,17 @@ type source struct {
 	newer, older *source
 
 	mu     sync.Mutex
-	minute int64 // that messages were counted in, since 1970
-	count  int64 // of messages in it
-	before int64 // of messages in the minute before
+	slot   int64                // the present one, since 1970
+	counts [messageSlots]uint32 // of messages, by slot
+	total  int64                // of counts
 }
+
+// Messages are counted in slots of time, which together reach back a minute from
+// the beginning of the present one, so that no minute has more than the limit.
+const (
+	messageSlot  = 5 * time.Second
+	messageSlots = int64(time.Minute/messageSlot) + 1
+)
 
 func newSourceTable() *sourceTable {
 	return &sourceTable{sources: make(map[netip.Addr]*source)}
@@ -116,28 +123,27 @@ func (t *sourceTable) unlink(s *source) {
 	t.idle--
 }
 
-// message counts a message, unless the minute up to now has seen limit of them
-// already. The minute before the present one counts by the part of it that
-// lies less than a minute back, as if its messages had come evenly.
+// message counts a message, unless the last minute has seen limit of them already.
 func (s *source) message(now time.Time, limit int64) bool {
 	if limit == directory.Unlimited {
 		return true
 	}
-	minute, into := now.Unix()/60, time.Duration(now.UnixNano())%time.Minute
+	slot := now.UnixNano() / int64(messageSlot)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch minute - s.minute {
-	case 0:
-	case 1:
-		s.before, s.count = s.count, 0
-	default: // long ago, or the clock went back
-		s.before, s.count = 0, 0
+	if d := slot - s.slot; d < 0 || d >= messageSlots { // long ago, or the clock went back
+		s.counts, s.total = [messageSlots]uint32{}, 0
+	} else {
+		for i := s.slot + 1; i <= slot; i++ {
+			s.total -= int64(s.counts[i%messageSlots])
+			s.counts[i%messageSlots] = 0
+		}
 	}
-	s.minute = minute
-	past := float64(s.before) * float64(time.Minute-into) / float64(time.Minute)
-	if past+float64(s.count) >= float64(limit) {
+	s.slot = slot
+	if s.total >= limit {
 		return false
 	}
-	s.count++
+	s.counts[slot%messageSlots]++
+	s.total++
 	return true
 }
