@@ -31,8 +31,12 @@ func Dial(t testing.TB, addr, local string) (*Dialog, string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	dialog := &Dialog{t: t, conn: c, r: bufio.NewReader(c)}
+	dialog := dialogOver(t, c)
 	return dialog, dialog.Reply()
+}
+
+func dialogOver(t testing.TB, c net.Conn) *Dialog {
+	return &Dialog{t: t, conn: c, r: bufio.NewReader(c)}
 }
 
 // Reply reads one reply; the lines of a longer one are joined by "\n".

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -39,49 +38,27 @@ func RequirePostfix(t testing.TB) {
 	} else if os.Geteuid() != 0 {
 		missing = "Postfix needs root"
 	}
-	switch {
-	case missing == "":
-	case os.Getenv("CI") == "true":
-		t.Fatal(missing)
-	default:
-		t.Skip(missing)
-	}
+	unavailable(t, missing)
 }
 
 // StartPostfix starts an instance that ends with the test.
 func StartPostfix(t testing.TB, o PostfixOptions) *Postfix {
 	t.Helper()
 	RequirePostfix(t)
-	// Below /tmp itself: Postfix's daemons run as their own user and must get through every folder above.
-	dir, err := os.MkdirTemp("/tmp", "mailpact-postfix")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &Postfix{t: t, dir: dir}
+	p := &Postfix{t: t, dir: peerDirectory(t, "postfix")}
 	t.Cleanup(func() {
 		p.run("stop")
 		if t.Failed() {
 			t.Logf("log of Postfix:\n%s", p.Log())
 		}
-		os.RemoveAll(dir)
 	})
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
+	uid, gid := userID(t, "postfix")
+	makeOwned(t, filepath.Join(p.dir, "data"), uid, gid)
+	for _, d := range []string{"etc", "spool"} {
+		makeOwned(t, filepath.Join(p.dir, d), 0, 0)
 	}
-	must(os.Chmod(dir, 0o755))
-	for _, d := range []string{"etc", "spool", "data"} {
-		must(os.Mkdir(filepath.Join(dir, d), 0o755))
-	}
-	u, err := user.Lookup("postfix")
-	must(err)
-	uid, err := strconv.Atoi(u.Uid)
-	must(err)
-	must(os.Chown(filepath.Join(dir, "data"), uid, -1))
-	must(os.WriteFile(filepath.Join(dir, "etc", "main.cf"), []byte(p.mainCF(o)), 0o644))
-	must(os.WriteFile(filepath.Join(dir, "etc", "master.cf"), []byte(masterCF(o)), 0o644))
+	writeAll(t, filepath.Join(p.dir, "etc", "main.cf"), p.mainCF(o))
+	writeAll(t, filepath.Join(p.dir, "etc", "master.cf"), masterCF(o))
 	if out, err := p.run("check"); err != nil {
 		t.Fatalf("postfix check: %v\n%s", err, out)
 	}

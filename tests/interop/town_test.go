@@ -1,0 +1,237 @@
+//go:build interop
+
+// Package interop lets the gateway meet real peers. Each file draws its own
+// topology; what they share is the town, where every organisation has a
+// loopback address of its own and all use one port:
+//
+//	Contoso (ours)        mailpact  127.20.0.1   contoso.com
+//	Woodgrove Bank        a peer    127.20.0.2   woodgrovebank.com   a listed partner of Contoso
+//	Fabrikam              a peer    127.20.0.3   fabrikam.com        a stranger
+//
+// Behind each of them stands a sink, which keeps what is handed to it. Contoso
+// and Woodgrove trust each other's private CA, whose CRL is published on loopback.
+package interop
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"mailpact/internal/dnsx/dnsserver"
+	"mailpact/tests/testkit"
+)
+
+const (
+	contosoHost   = "127.20.0.1"
+	woodgroveHost = "127.20.0.2"
+	fabrikamHost  = "127.20.0.3"
+	note          = "From: Alice <alice@%s>\r\nTo: Bob <bob@%s>\r\nSubject: rates\r\nMessage-ID: <1@%s>\r\n\r\nGood morning.\r\n.\r\n..dots\r\n"
+)
+
+// town is the organisations and what they share.
+type town struct {
+	t                                     *testing.T
+	port, inner, plain                    int
+	contosoCA, woodgroveCA                *testkit.PKI
+	gateway                               *testkit.Gateway
+	postfix                               *testkit.Postfix
+	contosoBox, woodgroveBox, fabrikamBox *testkit.Sink
+	zone                                  *dnsserver.Server
+}
+
+type townOptions struct {
+	woodgroveNames []string          // names in Woodgrove's certificate
+	revoke         bool              // revoke it before anything runs
+	postfix        map[string]string // further settings; an empty one takes a setting away
+	contosoNames   []string          // names in our certificate
+	distrust       bool              // Woodgrove trusts its own root alone
+}
+
+// foundTown makes the town and starts Contoso's gateway, whose certificate has
+// the given names, or those that are right.
+func foundTown(t *testing.T, contosoNames ...string) *town {
+	t.Helper()
+	w := &town{t: t, contosoCA: testkit.NewPKI(t, "Contoso Root"), woodgroveCA: testkit.NewPKI(t, "Woodgrove Root")}
+	w.port = testkit.FreePort(t, contosoHost, woodgroveHost, fabrikamHost)
+	w.inner, w.plain = testkit.FreePort(t, contosoHost), testkit.FreePort(t, contosoHost)
+	w.contosoBox, w.woodgroveBox, w.fabrikamBox = testkit.StartSink(t, "127.0.0.1"), testkit.StartSink(t, "127.0.0.1"), testkit.StartSink(t, "127.0.0.1")
+	if contosoNames == nil {
+		contosoNames = []string{"mail1.contoso.com", "contoso.com"}
+	}
+	w.startZone()
+	cert, key, _ := w.contosoCA.Leaf("gateway", contosoNames...)
+	w.gateway = testkit.StartGateway(t, t.TempDir(), w.config(cert, key))
+	return w
+}
+
+// newTown is the town with Postfix at Woodgrove.
+func newTown(t *testing.T, o townOptions) *town {
+	t.Helper()
+	testkit.RequirePostfix(t)
+	w := foundTown(t, o.contosoNames...)
+	cert, key := w.woodgroveLeaf(o)
+	trusts := w.peersTrust(o).RootFile()
+	gateway := bracketed(w.contoso())
+	settings := map[string]string{
+		"smtpd_tls_security_level": "may", "smtpd_tls_ask_ccert": "yes",
+		"smtpd_tls_CAfile": trusts, "smtpd_tls_cert_file": cert, "smtpd_tls_key_file": key,
+		"smtp_tls_security_level": "may", "smtp_tls_CAfile": trusts,
+		"smtp_tls_cert_file": cert, "smtp_tls_key_file": key,
+		// Nothing is looked up here: the next hop is an address, and the policy names what its certificate must say.
+		"smtp_tls_policy_maps": fmt.Sprintf("inline:{ { %s = secure match=contoso.com:.contoso.com } }", gateway),
+	}
+	override(settings, o.postfix)
+	w.postfix = testkit.StartPostfix(t, testkit.PostfixOptions{
+		Host: woodgroveHost, Port: w.port, Hostname: "mail1.woodgrovebank.com", Settings: settings,
+		NextHops: map[string]string{"contoso.com": gateway, "woodgrovebank.com": bracketed(w.woodgroveBox.Addr)},
+	})
+	return w
+}
+
+// override puts further settings over others; an empty one takes a setting away.
+func override(settings, further map[string]string) {
+	maps.Copy(settings, further)
+	maps.DeleteFunc(settings, func(_, v string) bool { return v == "" })
+}
+
+// woodgroveLeaf issues Woodgrove's certificate.
+func (w *town) woodgroveLeaf(o townOptions) (cert, key string) {
+	w.t.Helper()
+	if o.woodgroveNames == nil {
+		o.woodgroveNames = []string{"mail1.woodgrovebank.com", "woodgrovebank.com"}
+	}
+	cert, key, leaf := w.woodgroveCA.Leaf("woodgrove", o.woodgroveNames...)
+	if o.revoke {
+		if err := w.woodgroveCA.Revoke(leaf.SerialNumber, 1); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return cert, key
+}
+
+// peersTrust returns the CA that Woodgrove trusts.
+func (w *town) peersTrust(o townOptions) *testkit.PKI {
+	if o.distrust {
+		return w.woodgroveCA
+	}
+	return w.contosoCA
+}
+
+func (w *town) config(cert, key string) string {
+	return fmt.Sprintf(`
+server: {fqdn: mail1.contoso.com, dataDirectory: data, http: "", resolvers: ["%s"]}
+certificates: [{certificateFile: %s, keyFile: %s, services: [SMTP]}]
+trust:
+  systemRoots: false
+  anchors:
+    - {file: %s, scope: [woodgrovebank.com], revocation: required}
+    - {file: %s, scope: [contoso.com], revocation: required}
+revocation: {allowPrivateTargets: true}
+partners: [{domain: woodgrovebank.com, mode: enforce, send: true, receive: true}]
+acceptedDomains: [{name: contoso.com, type: Authoritative, handOff: "smtp://%s"}]
+receiveConnectors:
+  - {name: Inet, bindings: ["%s:%d"], fqdn: mail1.contoso.com, authMechanism: [Tls], permissionGroups: [AnonymousUsers, Partners], domainSecureEnabled: true, protocolLoggingLevel: Verbose}
+  - {name: Plain, bindings: ["%s:%d"], fqdn: mail1.contoso.com, authMechanism: [Tls], permissionGroups: [AnonymousUsers], protocolLoggingLevel: Verbose}
+  - {name: Inner, bindings: ["%s:%d"], fqdn: mail1.contoso.com, authMechanism: [ExternalAuthoritative], permissionGroups: [ExchangeServers]}
+sendConnectors:
+  - {name: Internet, addressSpaces: ["*;1"], dnsRoutingEnabled: true, port: %d, fqdn: mail1.contoso.com, domainSecureEnabled: true, sourceIPAddress: %s, protocolLoggingLevel: Verbose}
+queue: {glitchRetryInterval: 1s}
+`, w.zone.Addr(), cert, key, w.woodgroveCA.RootFile(), w.contosoCA.RootFile(), w.contosoBox.Addr,
+		contosoHost, w.port, contosoHost, w.plain, contosoHost, w.inner, w.port, contosoHost)
+}
+
+// contoso is where the Internet finds the gateway.
+func (w *town) contoso() string { return testkit.HostPort(contosoHost, w.port) }
+
+// fromWoodgrove gives Woodgrove's peer a message for Contoso.
+func (w *town) fromWoodgrove() {
+	w.t.Helper()
+	w.from(woodgroveHost, "woodgrovebank.com", "contoso.com")
+}
+
+// fromContoso gives the gateway a message for Woodgrove.
+func (w *town) fromContoso() { w.t.Helper(); w.from(contosoHost, "contoso.com", "woodgrovebank.com") }
+
+// from gives the server at host, our own by its inner connector, a message.
+func (w *town) from(host, sender, recipient string) {
+	w.t.Helper()
+	port := w.port
+	if host == contosoHost {
+		port = w.inner
+	}
+	testkit.Inject(w.t, testkit.HostPort(host, port), "alice@"+sender, "bob@"+recipient, []byte(fmt.Sprintf(note, sender, recipient, sender)))
+}
+
+// waitMessages waits until box has n messages, and returns the last.
+func (w *town) waitMessages(box *testkit.Sink, n int) string {
+	w.t.Helper()
+	testkit.Eventually(w.t, 30*time.Second, fmt.Sprintf("%d messages arrive", n), func() bool { return len(box.Messages()) >= n })
+	got := box.Messages()
+	if len(got) != n {
+		w.t.Errorf("%d messages arrived, want %d", len(got), n)
+	}
+	return string(got[n-1].Data)
+}
+
+type counters struct {
+	DomainSecuredMessagesReceived        int
+	DomainSecuredMessagesSent            int
+	DomainSecuredOutboundSessionFailures int
+	Refusals                             map[string]int
+}
+
+func (w *town) counters() (c counters) {
+	w.t.Helper()
+	if code := w.gateway.Run(&c, "counters"); code != 0 {
+		w.t.Fatalf("mailpact counters: exit code %d", code)
+	}
+	return c
+}
+
+func bracketed(addr string) string {
+	host, port, _ := net.SplitHostPort(addr)
+	return "[" + host + "]:" + port
+}
+
+func (w *town) waitLastError(want string) {
+	w.t.Helper()
+	var last string
+	testkit.Eventually(w.t, 30*time.Second, "a queue's last error names "+want, func() bool {
+		var r struct {
+			Queues []struct{ LastError, TLSDomain string }
+		}
+		w.gateway.Run(&r, "queue", "list")
+		for _, q := range r.Queues {
+			last = q.LastError
+			if strings.Contains(q.LastError, want) && q.TLSDomain == "woodgrovebank.com" {
+				return true
+			}
+		}
+		return false
+	})
+	w.t.Logf("last error: %s", last)
+}
+
+// startZone publishes everybody's MX records.
+func (w *town) startZone() {
+	w.t.Helper()
+	zone := dnsserver.NewZone(60)
+	for domain, host := range map[string]string{"contoso.com": contosoHost, "woodgrovebank.com": woodgroveHost, "fabrikam.com": fabrikamHost} {
+		name := "mail1." + domain
+		for owner, record := range map[string]dnsserver.Record{domain: dnsserver.MX(10, name), name: dnsserver.Address(netip.MustParseAddr(host))} {
+			if err := zone.Set(owner, record); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+	}
+	server, err := dnsserver.Listen("127.0.0.1:0", zone)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { server.Close() })
+	w.zone = server
+}
