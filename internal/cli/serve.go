@@ -7,7 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -21,6 +23,7 @@ func newServe() *cobra.Command {
 		Use:   "serve",
 		Short: "Run the server in the foreground",
 		Long: `Run the server until SIGTERM or SIGINT, which let running transactions finish.
+SIGHUP reads the configuration file again; if it is at fault, the old one stays.
 
 Without --config it makes a data directory, a self-signed certificate for every
 name it knows (12 months) and default connectors, and says what to do next. The
@@ -73,20 +76,42 @@ func serve(ctx context.Context, o server.ConfigureOptions, level string, out, er
 		writeFirstSteps(out, s)
 	}
 	fmt.Fprintln(errOut, "ready")
-	run(ctx, s, logger)
+	run(ctx, s, o, logger)
 	logger.Info("stopping: transactions under way may finish")
 	return stop(ctx, s)
 }
 
-// run waits for the end.
-func run(ctx context.Context, s *server.Server, logger *slog.Logger) {
+// run waits for the end, and reloads at SIGHUP.
+func run(ctx context.Context, s *server.Server, o server.ConfigureOptions, logger *slog.Logger) {
 	notifier := server.NotifierFromEnvironment(os.Getenv, os.Getpid())
 	logFault(logger, notifier.Ready())
 	var watch sync.WaitGroup
 	defer watch.Wait()
 	watch.Go(func() { notifier.Watch(ctx, s.Alive) })
-	<-ctx.Done()
-	logFault(logger, notifier.Stopping())
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-hangup:
+			logFault(logger, notifier.Reloading())
+			reload(ctx, s, o)
+			logFault(logger, notifier.Ready())
+		case <-ctx.Done():
+			logFault(logger, notifier.Stopping())
+			return
+		}
+	}
+}
+
+// reload reads the file again. How it went is logged, and a finding until the next one succeeds.
+func reload(ctx context.Context, s *server.Server, o server.ConfigureOptions) {
+	cfg, err := server.Configure(o)
+	if err != nil {
+		s.NoteFailedReload(err)
+		return
+	}
+	_ = s.Reload(ctx, cfg)
 }
 
 func logFault(logger *slog.Logger, err error) {

@@ -150,7 +150,7 @@ func (s *Server) Status() []ConnectorStatus {
 	for _, c := range connectors {
 		rc := v.connector(c)
 		st := ConnectorStatus{Name: c.name, Connections: c.connections.Load()}
-		for _, l := range s.listeners {
+		for _, l := range s.bound() {
 			if slices.ContainsFunc(v.door(l).places, func(p place) bool { return p.connector == c }) {
 				st.Addresses = append(st.Addresses, l.Addr())
 			}

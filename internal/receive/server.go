@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -18,7 +17,6 @@ import (
 // one with New; its methods may be called from any goroutine.
 type Server struct {
 	o          Options
-	listeners  []*listener
 	view       atomic.Pointer[view]
 	complaints complaints
 	early      chan struct{} // holds one for each judgement ahead of MAIL
@@ -41,6 +39,7 @@ type Server struct {
 	cutJudges context.CancelFunc
 
 	mu         sync.Mutex
+	listeners  []*listener  // in the order of the configuration; the slice is never changed in place
 	connectors []*connector // all that ever were, by first appearance
 	started    bool
 	open       map[net.Conn]struct{}
@@ -64,17 +63,13 @@ func New(o Options) (*Server, error) {
 	s.sessions, s.drain = context.WithCancel(context.Background())
 	s.judging, s.cutJudges = context.WithCancel(context.Background())
 	c := o.Configuration()
-	for i := range c.ReceiveConnectors {
-		if err := s.bind(&c.ReceiveConnectors[i]); err != nil {
-			s.drain()
-			s.cutJudges()
-			return nil, errors.Join(err, s.closeListeners())
-		}
+	all, _, err := s.openListeners(s.sessions, c, nil)
+	if err != nil {
+		s.drain()
+		s.cutJudges()
+		return nil, err
 	}
-	doors := newDoors(c, s.state)
-	for _, l := range s.listeners {
-		l.bound = doors[l.key]
-	}
+	s.listeners = all
 	return s, nil
 }
 
@@ -97,22 +92,6 @@ func (e *BindError) Error() string {
 
 // Unwrap returns the operating system's error.
 func (e *BindError) Unwrap() error { return e.Err }
-
-// bind opens the listeners of a connector, those apart that another one shares.
-func (s *Server) bind(rc *directory.ReceiveConnector) error {
-	for _, b := range rc.Bindings {
-		key := rc.ListenerKey(b)
-		if slices.ContainsFunc(s.listeners, func(l *listener) bool { return l.key == key && l.owner != rc.Name }) {
-			continue
-		}
-		nl, err := s.o.Listen(s.sessions, b)
-		if err != nil {
-			return &BindError{Connector: rc.Name, Binding: b, Fix: bindFix(err), Err: err}
-		}
-		s.listeners = append(s.listeners, &listener{Listener: nl, key: key, owner: rc.Name})
-	}
-	return nil
-}
 
 // state returns what the sessions of a connector share, across configurations.
 func (s *Server) state(rc *directory.ReceiveConnector) *connector {
@@ -150,20 +129,17 @@ func (s *Server) Start() {
 		return
 	}
 	s.started = true
-	s.wait.Add(len(s.listeners))
 	for _, l := range s.listeners {
-		go func() {
-			defer s.wait.Done()
-			s.acceptLoop(l)
-		}()
+		s.accept(l)
 	}
 }
 
 // Addrs returns the addresses that are listened on, in the order of the
 // configuration: what port 0 became stands here.
 func (s *Server) Addrs() []net.Addr {
-	out := make([]net.Addr, len(s.listeners))
-	for i, l := range s.listeners {
+	listeners := s.bound()
+	out := make([]net.Addr, len(listeners))
+	for i, l := range listeners {
 		out[i] = l.Addr()
 	}
 	return out
@@ -176,7 +152,7 @@ func (s *Server) Addrs() []net.Addr {
 // waits like the first.
 func (s *Server) Stop(ctx context.Context) error {
 	s.stopOnce.Do(func() { close(s.stopping) })
-	err := s.closeListeners()
+	err := closeAll(s.bound())
 	s.drain()
 	done := make(chan struct{})
 	go func() {
@@ -201,16 +177,6 @@ func (s *Server) Stop(ctx context.Context) error {
 		err = errors.Join(err, fmt.Errorf("stopping receive connectors: %d sessions were cut short: %w", cut, context.Cause(ctx)))
 	}
 	return err
-}
-
-func (s *Server) closeListeners() error {
-	var errs []error
-	for _, l := range s.listeners {
-		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-			errs = append(errs, fmt.Errorf("closing listener %s: %w", l.Addr(), err))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 func (s *Server) isStopping() bool {

@@ -49,6 +49,7 @@ type Server struct {
 	directory *directory.Directory
 	started   time.Time
 	undo      stack
+	reloads   reloads
 	inherited inheritance
 
 	counters   *counters.Set
@@ -228,6 +229,7 @@ func (s *Server) findings() []admin.Finding {
 	f := admin.ConfigurationFindings(cfg)
 	f = append(f, s.identity.current.Load().certificates.Findings(tlsNames(cfg), len(cfg.Partners) > 0)...)
 	f = append(f, s.own.findings()...)
+	f = append(f, s.reloads.findings()...)
 	for _, l := range []struct {
 		name string
 		lost int64
