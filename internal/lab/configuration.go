@@ -44,6 +44,7 @@ receiveConnectors:
     authMechanism: [Tls]
     permissionGroups: [AnonymousUsers, Partners]
     domainSecureEnabled: true
+    tarpitInterval: 0s                  # nobody waits for a refusal here
     protocolLoggingLevel: Verbose
   - name: Inner                         # our own mail system hands outgoing mail in here
     bindings: ["%[14]s"]
