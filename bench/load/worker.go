@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -64,7 +65,8 @@ func (w *worker) run(ctx context.Context) {
 			}
 			w.g.fault(err)
 			w.close()
-			if f, ok := err.(*faultError); try == attempts || ok && f.permanent || ctx.Err() != nil {
+			var f *faultError
+			if try == attempts || errors.As(err, &f) && f.permanent || ctx.Err() != nil {
 				break
 			}
 			time.Sleep(time.Duration(try*try) * 20 * time.Millisecond)

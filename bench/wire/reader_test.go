@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -59,7 +60,7 @@ func TestDataEndsAtTheDot(t *testing.T) {
 
 func TestDataCutOff(t *testing.T) {
 	r := wire.NewReader(strings.NewReader("abc\r\n."), 16)
-	if _, err := r.Data(func([]byte) {}); err != io.EOF {
+	if _, err := r.Data(func([]byte) {}); !errors.Is(err, io.EOF) {
 		t.Errorf("a body without its dot ends with %v", err)
 	}
 }

@@ -362,7 +362,8 @@ func asUser(t *testing.T, path string, cred *syscall.Credential) (answer struct 
 	Status int
 	Kind   Kind
 	Fix    string
-}) {
+},
+) {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {

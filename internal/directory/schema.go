@@ -53,18 +53,30 @@ func serverObject() object[Server] {
 	return object[Server]{
 		kind: "server",
 		fields: []field[Server]{
-			{key: "role", doc: "What this server does.", def: "standalone",
-				read: into(func(s *Server) *Role { return &s.Role }, choice([]Role{RoleStandalone}, string(RoleEdge), string(RoleHub)))},
-			{key: "fqdn", doc: "The server's own name. Default: the machine's name.", sample: "mail1.contoso.com",
-				read: into(func(s *Server) *smtp.Domain { return &s.FQDN }, readDomain)},
-			{key: "dataDirectory", doc: "Where queue, keys, CRLs and logs lie; relative to this file. Default: /var/lib/mailpact as root, else mailpact in $XDG_STATE_HOME.", sample: "data",
-				read: into(func(s *Server) *string { return &s.DataDirectory }, readPath)},
-			{key: "adminSocket", doc: `The Unix socket of the administration commands. "" is admin.sock in the data directory.`, def: `""`,
-				read: into(func(s *Server) *string { return &s.AdminSocket }, readOptionalPath)},
-			{key: "http", doc: `Address of health and metrics. "" is off.`, def: `""`, sample: "127.0.0.1:9925",
-				read: into(func(s *Server) *string { return &s.HTTP }, readHTTPAddress)},
-			{key: "resolvers", doc: "DNS servers for every look-up: MX, smart host, CRL; [127.0.0.1:5300] say. [] is the system's.", def: "[]",
-				read: into(func(s *Server) *[]netip.AddrPort { return &s.Resolvers }, listOf(readResolver))},
+			{
+				key: "role", doc: "What this server does.", def: "standalone",
+				read: into(func(s *Server) *Role { return &s.Role }, choice([]Role{RoleStandalone}, string(RoleEdge), string(RoleHub))),
+			},
+			{
+				key: "fqdn", doc: "The server's own name. Default: the machine's name.", sample: "mail1.contoso.com",
+				read: into(func(s *Server) *smtp.Domain { return &s.FQDN }, readDomain),
+			},
+			{
+				key: "dataDirectory", doc: "Where queue, keys, CRLs and logs lie; relative to this file. Default: /var/lib/mailpact as root, else mailpact in $XDG_STATE_HOME.", sample: "data",
+				read: into(func(s *Server) *string { return &s.DataDirectory }, readPath),
+			},
+			{
+				key: "adminSocket", doc: `The Unix socket of the administration commands. "" is admin.sock in the data directory.`, def: `""`,
+				read: into(func(s *Server) *string { return &s.AdminSocket }, readOptionalPath),
+			},
+			{
+				key: "http", doc: `Address of health and metrics. "" is off.`, def: `""`, sample: "127.0.0.1:9925",
+				read: into(func(s *Server) *string { return &s.HTTP }, readHTTPAddress),
+			},
+			{
+				key: "resolvers", doc: "DNS servers for every look-up: MX, smart host, CRL; [127.0.0.1:5300] say. [] is the system's.", def: "[]",
+				read: into(func(s *Server) *[]netip.AddrPort { return &s.Resolvers }, listOf(readResolver)),
+			},
 		},
 		unavailable: unavailableInServer(),
 	}
@@ -85,12 +97,18 @@ func certificateObject() object[CertificateFile] {
 	return object[c]{
 		kind: "a certificate",
 		fields: []field[c]{
-			{key: "certificateFile", doc: "PEM file: the certificate first, then its intermediates.", sample: "mail1.pem", required: true,
-				read: into(func(c *c) *string { return &c.CertificateFile }, readPath)},
-			{key: "keyFile", doc: "PEM file of its private key. Default: the key stands in certificateFile.", sample: "mail1.key",
-				read: into(func(c *c) *string { return &c.KeyFile }, readPath)},
-			{key: "services", doc: "What the certificate is used for.", def: "[SMTP]",
-				read: into(func(c *c) *[]Service { return &c.Services }, orNone(choice([]Service{ServiceSMTP}, "IMAP", "POP", "IIS", "UM", "UMCallRouter", "Federation")))},
+			{
+				key: "certificateFile", doc: "PEM file: the certificate first, then its intermediates.", sample: "mail1.pem", required: true,
+				read: into(func(c *c) *string { return &c.CertificateFile }, readPath),
+			},
+			{
+				key: "keyFile", doc: "PEM file of its private key. Default: the key stands in certificateFile.", sample: "mail1.key",
+				read: into(func(c *c) *string { return &c.KeyFile }, readPath),
+			},
+			{
+				key: "services", doc: "What the certificate is used for.", def: "[SMTP]",
+				read: into(func(c *c) *[]Service { return &c.Services }, orNone(choice([]Service{ServiceSMTP}, "IMAP", "POP", "IIS", "UM", "UMCallRouter", "Federation"))),
+			},
 		},
 		unavailable: unavailableInCertificate(),
 	}
@@ -100,8 +118,10 @@ func trustObject() object[Trust] {
 	return object[Trust]{
 		kind: "trust",
 		fields: []field[Trust]{
-			{key: "systemRoots", doc: "Whether the roots of the operating system count, for any domain.", def: "true",
-				read: into(func(t *Trust) *bool { return &t.SystemRoots }, readBool)},
+			{
+				key: "systemRoots", doc: "Whether the roots of the operating system count, for any domain.", def: "true",
+				read: into(func(t *Trust) *bool { return &t.SystemRoots }, readBool),
+			},
 			objects("anchors", "Private roots, and partners' self-signed certificates. Default: none.", anchorObject(), defaultAnchor, func(t *Trust) *[]Anchor { return &t.Anchors }),
 			objects("intermediates", "CA certificates for the building of paths, cross-certificates say. Default: none.", intermediateObject(), func() Intermediate { return Intermediate{} }, func(t *Trust) *[]Intermediate { return &t.Intermediates }),
 		},
@@ -113,12 +133,18 @@ func anchorObject() object[Anchor] {
 	return object[Anchor]{
 		kind: "an anchor",
 		fields: []field[Anchor]{
-			{key: "file", doc: "PEM file; every certificate in it is an anchor.", sample: "woodgrove-root.pem", required: true,
-				read: into(func(a *Anchor) *string { return &a.File }, readPath)},
-			{key: "scope", doc: "The domains for which it may vouch, or [any].", sample: "[woodgrovebank.com]", required: true,
-				read: into(func(a *Anchor) *Scope { return &a.Scope }, readScope)},
-			{key: "revocation", doc: "Whether certificates under it need a CRL: required or none.", def: "required",
-				read: into(func(a *Anchor) *RevocationMode { return &a.Revocation }, choice([]RevocationMode{RevocationRequired, RevocationNone}))},
+			{
+				key: "file", doc: "PEM file; every certificate in it is an anchor.", sample: "woodgrove-root.pem", required: true,
+				read: into(func(a *Anchor) *string { return &a.File }, readPath),
+			},
+			{
+				key: "scope", doc: "The domains for which it may vouch, or [any].", sample: "[woodgrovebank.com]", required: true,
+				read: into(func(a *Anchor) *Scope { return &a.Scope }, readScope),
+			},
+			{
+				key: "revocation", doc: "Whether certificates under it need a CRL: required or none.", def: "required",
+				read: into(func(a *Anchor) *RevocationMode { return &a.Revocation }, choice([]RevocationMode{RevocationRequired, RevocationNone})),
+			},
 		},
 		unavailable: map[string]string{},
 	}
@@ -128,10 +154,14 @@ func intermediateObject() object[Intermediate] {
 	return object[Intermediate]{
 		kind: "an intermediate",
 		fields: []field[Intermediate]{
-			{key: "file", doc: "PEM file.", sample: "cross.pem", required: true,
-				read: into(func(i *Intermediate) *string { return &i.File }, readPath)},
-			{key: "scope", doc: "The domains for which it may vouch, or [any].", sample: "[any]", required: true,
-				read: into(func(i *Intermediate) *Scope { return &i.Scope }, readScope)},
+			{
+				key: "file", doc: "PEM file.", sample: "cross.pem", required: true,
+				read: into(func(i *Intermediate) *string { return &i.File }, readPath),
+			},
+			{
+				key: "scope", doc: "The domains for which it may vouch, or [any].", sample: "[any]", required: true,
+				read: into(func(i *Intermediate) *Scope { return &i.Scope }, readScope),
+			},
 		},
 		unavailable: map[string]string{},
 	}
@@ -165,14 +195,22 @@ func revocationObject() object[Revocation] {
 	return object[r]{
 		kind: "revocation",
 		fields: []field[r]{
-			{key: "perURL", doc: "Time for one CRL.", def: "15s",
-				read: into(func(r *r) *time.Duration { return &r.PerURL }, readTimeout)},
-			{key: "perChain", doc: "Time for all CRLs of a chain.", def: "20s",
-				read: into(func(r *r) *time.Duration { return &r.PerChain }, readTimeout)},
-			{key: "maxBytes", doc: "Size of one CRL.", def: "64MB",
-				read: into(func(r *r) *int64 { return &r.MaxBytes }, readSize)},
-			{key: "allowPrivateTargets", doc: "Whether CRLs are fetched from loopback, private and link-local addresses.", def: "false",
-				read: into(func(r *r) *bool { return &r.AllowPrivateTargets }, readBool)},
+			{
+				key: "perURL", doc: "Time for one CRL.", def: "15s",
+				read: into(func(r *r) *time.Duration { return &r.PerURL }, readTimeout),
+			},
+			{
+				key: "perChain", doc: "Time for all CRLs of a chain.", def: "20s",
+				read: into(func(r *r) *time.Duration { return &r.PerChain }, readTimeout),
+			},
+			{
+				key: "maxBytes", doc: "Size of one CRL.", def: "64MB",
+				read: into(func(r *r) *int64 { return &r.MaxBytes }, readSize),
+			},
+			{
+				key: "allowPrivateTargets", doc: "Whether CRLs are fetched from loopback, private and link-local addresses.", def: "false",
+				read: into(func(r *r) *bool { return &r.AllowPrivateTargets }, readBool),
+			},
 		},
 		unavailable: unavailableInRevocation(),
 	}
@@ -183,10 +221,14 @@ func transportConfigObject() object[TransportConfig] {
 	return object[t]{
 		kind: "transportConfig",
 		fields: []field[t]{
-			{key: "authservID", doc: "The organisation's name in Authentication-Results. Default: the server's fqdn.", sample: "contoso.com",
-				read: into(func(t *t) *string { return &t.AuthservID }, readAuthservID)},
-			{key: "postmaster", doc: "Sender of our delivery reports. Default: postmaster at the first accepted domain, else at the server's fqdn.", sample: "postmaster@contoso.com",
-				read: into(func(t *t) *smtp.Mailbox { return &t.Postmaster }, readMailbox)},
+			{
+				key: "authservID", doc: "The organisation's name in Authentication-Results. Default: the server's fqdn.", sample: "contoso.com",
+				read: into(func(t *t) *string { return &t.AuthservID }, readAuthservID),
+			},
+			{
+				key: "postmaster", doc: "Sender of our delivery reports. Default: postmaster at the first accepted domain, else at the server's fqdn.", sample: "postmaster@contoso.com",
+				read: into(func(t *t) *smtp.Mailbox { return &t.Postmaster }, readMailbox),
+			},
 		},
 		unavailable: unavailableInTransportConfig(),
 	}
@@ -214,24 +256,42 @@ func partnerObject() object[Partner] {
 	return object[p]{
 		kind: "a partner",
 		fields: []field[p]{
-			{key: "domain", doc: "The partner's mail domain. A subdomain is a partner of its own.", sample: "woodgrovebank.com", required: true,
-				read: into(func(p *p) *smtp.Domain { return &p.Domain }, readDomain)},
-			{key: "mode", doc: "enforce, or test: the verdict is logged and counted and changes nothing.", def: "enforce",
-				read: into(func(p *p) *Mode { return &p.Mode }, choice([]Mode{ModeTest, ModeEnforce}))},
-			{key: "send", doc: "Whether mail to the domain is secured.", def: "true",
-				read: into(func(p *p) *bool { return &p.Send }, readBool)},
-			{key: "receive", doc: "Whether mail from the domain is secured.", def: "true",
-				read: into(func(p *p) *bool { return &p.Receive }, readBool)},
-			{key: "nameRule", doc: "Which names in a certificate stand for the domain D: domain (D, *.D, one label below D), exact (D, or a wildcard that covers it), listed (those of names).", def: "domain",
-				read: into(func(p *p) *NameRule { return &p.NameRule }, choice([]NameRule{NameRuleDomain, NameRuleExact, NameRuleListed}))},
-			{key: "names", doc: "Host names, with nameRule listed only.", def: "[]",
-				read: into(func(p *p) *[]string { return &p.Names }, listOf(readHostName))},
-			{key: "anchors", doc: "SHA-256 thumbprints of the only anchors that count for this partner. [] is every anchor in scope.", def: "[]",
-				read: into(func(p *p) *[]string { return &p.Anchors }, listOf(readThumbprint))},
-			{key: "usage", doc: "What the client's certificate must allow: mailServer (serverAuth or clientAuth) or strict (clientAuth).", def: "mailServer",
-				read: into(func(p *p) *UsageRule { return &p.Usage }, choice([]UsageRule{UsageMailServer, UsageStrict}))},
-			{key: "fromAlignment", doc: "What happens to a message whose From names the domain while its sender is not secured: unmarked (delivered without the mark) or refuse.", def: "unmarked",
-				read: into(func(p *p) *FromAlignment { return &p.FromAlignment }, choice([]FromAlignment{FromUnmarked, FromRefuse}, string(FromDMARC)))},
+			{
+				key: "domain", doc: "The partner's mail domain. A subdomain is a partner of its own.", sample: "woodgrovebank.com", required: true,
+				read: into(func(p *p) *smtp.Domain { return &p.Domain }, readDomain),
+			},
+			{
+				key: "mode", doc: "enforce, or test: the verdict is logged and counted and changes nothing.", def: "enforce",
+				read: into(func(p *p) *Mode { return &p.Mode }, choice([]Mode{ModeTest, ModeEnforce})),
+			},
+			{
+				key: "send", doc: "Whether mail to the domain is secured.", def: "true",
+				read: into(func(p *p) *bool { return &p.Send }, readBool),
+			},
+			{
+				key: "receive", doc: "Whether mail from the domain is secured.", def: "true",
+				read: into(func(p *p) *bool { return &p.Receive }, readBool),
+			},
+			{
+				key: "nameRule", doc: "Which names in a certificate stand for the domain D: domain (D, *.D, one label below D), exact (D, or a wildcard that covers it), listed (those of names).", def: "domain",
+				read: into(func(p *p) *NameRule { return &p.NameRule }, choice([]NameRule{NameRuleDomain, NameRuleExact, NameRuleListed})),
+			},
+			{
+				key: "names", doc: "Host names, with nameRule listed only.", def: "[]",
+				read: into(func(p *p) *[]string { return &p.Names }, listOf(readHostName)),
+			},
+			{
+				key: "anchors", doc: "SHA-256 thumbprints of the only anchors that count for this partner. [] is every anchor in scope.", def: "[]",
+				read: into(func(p *p) *[]string { return &p.Anchors }, listOf(readThumbprint)),
+			},
+			{
+				key: "usage", doc: "What the client's certificate must allow: mailServer (serverAuth or clientAuth) or strict (clientAuth).", def: "mailServer",
+				read: into(func(p *p) *UsageRule { return &p.Usage }, choice([]UsageRule{UsageMailServer, UsageStrict})),
+			},
+			{
+				key: "fromAlignment", doc: "What happens to a message whose From names the domain while its sender is not secured: unmarked (delivered without the mark) or refuse.", def: "unmarked",
+				read: into(func(p *p) *FromAlignment { return &p.FromAlignment }, choice([]FromAlignment{FromUnmarked, FromRefuse}, string(FromDMARC))),
+			},
 		},
 		unavailable: unavailableInPartner(),
 	}
@@ -264,12 +324,18 @@ func acceptedDomainObject() object[AcceptedDomain] {
 	return object[a]{
 		kind: "an accepted domain",
 		fields: []field[a]{
-			{key: "name", doc: "The domain.", sample: "contoso.com", required: true,
-				read: into(func(a *a) *smtp.Domain { return &a.Name }, readDomain)},
-			{key: "type", doc: "Authoritative: handed off. InternalRelay: accepted from anyone and routed by send connectors.", def: "Authoritative",
-				read: into(func(a *a) *AcceptedDomainType { return &a.Type }, choice([]AcceptedDomainType{Authoritative, InternalRelay}, "ExternalRelay"))},
-			{key: "handOff", doc: "The mail system behind this server, smtp://host:port. Default: none, mail waits in the queue.", sample: `"smtp://127.0.0.1:2601"`,
-				read: into(func(a *a) *string { return &a.HandOff }, readHandOff)},
+			{
+				key: "name", doc: "The domain.", sample: "contoso.com", required: true,
+				read: into(func(a *a) *smtp.Domain { return &a.Name }, readDomain),
+			},
+			{
+				key: "type", doc: "Authoritative: handed off. InternalRelay: accepted from anyone and routed by send connectors.", def: "Authoritative",
+				read: into(func(a *a) *AcceptedDomainType { return &a.Type }, choice([]AcceptedDomainType{Authoritative, InternalRelay}, "ExternalRelay")),
+			},
+			{
+				key: "handOff", doc: "The mail system behind this server, smtp://host:port. Default: none, mail waits in the queue.", sample: `"smtp://127.0.0.1:2601"`,
+				read: into(func(a *a) *string { return &a.HandOff }, readHandOff),
+			},
 		},
 		unavailable: unavailableInAcceptedDomain(),
 	}
@@ -280,20 +346,34 @@ func queueObject() object[Queue] {
 	return object[q]{
 		kind: "queue",
 		fields: []field[q]{
-			{key: "glitchRetryInterval", doc: "Time between the first tries after a failure.", def: "1m",
-				read: into(func(q *q) *time.Duration { return &q.GlitchRetryInterval }, readInterval)},
-			{key: "glitchRetryCount", doc: "How many of these tries there are.", def: "4",
-				read: into(func(q *q) *int { return &q.GlitchRetryCount }, readTries)},
-			{key: "transientRetryInterval", doc: "Time between the tries after those.", def: "10m",
-				read: into(func(q *q) *time.Duration { return &q.TransientRetryInterval }, readInterval)},
-			{key: "transientRetryCount", doc: "How many of these tries there are.", def: "6",
-				read: into(func(q *q) *int { return &q.TransientRetryCount }, readTries)},
-			{key: "retryInterval", doc: "Time between all later tries.", def: "30m",
-				read: into(func(q *q) *time.Duration { return &q.RetryInterval }, readInterval)},
-			{key: "delayNotification", doc: "When the sender is told that a message waits.", def: "4h",
-				read: into(func(q *q) *time.Duration { return &q.DelayNotification }, readTimeout)},
-			{key: "expiration", doc: "When a message is given up and its sender told.", def: "48h",
-				read: into(func(q *q) *time.Duration { return &q.Expiration }, readTimeout)},
+			{
+				key: "glitchRetryInterval", doc: "Time between the first tries after a failure.", def: "1m",
+				read: into(func(q *q) *time.Duration { return &q.GlitchRetryInterval }, readInterval),
+			},
+			{
+				key: "glitchRetryCount", doc: "How many of these tries there are.", def: "4",
+				read: into(func(q *q) *int { return &q.GlitchRetryCount }, readTries),
+			},
+			{
+				key: "transientRetryInterval", doc: "Time between the tries after those.", def: "10m",
+				read: into(func(q *q) *time.Duration { return &q.TransientRetryInterval }, readInterval),
+			},
+			{
+				key: "transientRetryCount", doc: "How many of these tries there are.", def: "6",
+				read: into(func(q *q) *int { return &q.TransientRetryCount }, readTries),
+			},
+			{
+				key: "retryInterval", doc: "Time between all later tries.", def: "30m",
+				read: into(func(q *q) *time.Duration { return &q.RetryInterval }, readInterval),
+			},
+			{
+				key: "delayNotification", doc: "When the sender is told that a message waits.", def: "4h",
+				read: into(func(q *q) *time.Duration { return &q.DelayNotification }, readTimeout),
+			},
+			{
+				key: "expiration", doc: "When a message is given up and its sender told.", def: "48h",
+				read: into(func(q *q) *time.Duration { return &q.Expiration }, readTimeout),
+			},
 		},
 		unavailable: map[string]string{},
 	}

@@ -24,64 +24,116 @@ func receiveConnectorObject() object[ReceiveConnector] {
 func receiveConnectorRules() []field[ReceiveConnector] {
 	type r = ReceiveConnector
 	return []field[r]{
-		{key: "name", doc: "The connector's name.", sample: "Inet", required: true,
-			read: into(func(r *r) *string { return &r.Name }, readName)},
-		{key: "bindings", doc: "Addresses with ports. :25 is port 25 of every address.", def: `[":25"]`, sample: `["0.0.0.0:25"]`,
-			read: into(func(r *r) *[]string { return &r.Bindings }, listOf(readListenAddress))},
-		{key: "remoteIPRanges", doc: "Which clients the connector serves: addresses, ranges a-b and networks a/n. Connectors may share a binding; the most specific range wins.", def: `["0.0.0.0/0", "::/0"]`,
-			read: into(func(r *r) *[]AddressRange { return &r.RemoteIPRanges }, listOf(readAddressRange))},
-		{key: "proxyProtocolFrom", doc: "Upstreams, as ranges, whose connections must begin with a PROXY header (version 1 or 2) that names the client. Others must not have one.", def: "[]",
-			read: into(func(r *r) *[]AddressRange { return &r.ProxyProtocolFrom }, listOf(readAddressRange))},
-		{key: "fqdn", doc: "Name in banner and EHLO reply, and key to the certificate. Default: the server's fqdn.", sample: "mail.contoso.com",
-			read: into(func(r *r) *smtp.Domain { return &r.FQDN }, readDomain)},
-		{key: "banner", doc: `The first line a client sees. It begins with "220 "; "" is the usual one.`, def: `""`,
-			read: into(func(r *r) *string { return &r.Banner }, readBanner)},
-		{key: "authMechanism", doc: "Tls offers STARTTLS; None alone offers nothing; ExternalAuthoritative takes every client for an inner server of our own.", def: "[Tls]",
-			read: into(func(r *r) *[]AuthMechanism { return &r.AuthMechanism }, orNone(choice([]AuthMechanism{AuthTLS, AuthExternalAuthoritative}, "Integrated", "BasicAuth", "BasicAuthRequireTLS", "ExchangeServer")))},
-		{key: "permissionGroups", doc: "Who may submit: AnonymousUsers is anybody, Partners are sessions secured for a partner, ExchangeServers are inner servers, which may relay anywhere; None alone is nobody.", def: "[AnonymousUsers, Partners]",
-			read: into(func(r *r) *[]PermissionGroup { return &r.PermissionGroups }, orNone(choice([]PermissionGroup{GroupAnonymousUsers, GroupPartners, GroupExchangeServers}, "ExchangeUsers", "ExchangeLegacyServers", "Custom")))},
-		{key: "domainSecureEnabled", doc: "Whether clients are asked for a certificate and partners' mail is secured. Needs Tls.", def: "false", sample: "true",
-			read: into(func(r *r) *bool { return &r.DomainSecureEnabled }, readBool)},
-		{key: "requireTLS", doc: "Whether every sender must use TLS. Needs Tls.", def: "false",
-			read: into(func(r *r) *bool { return &r.RequireTLS }, readBool)},
-		{key: "requireEHLODomain", doc: "Whether EHLO must name a domain or address.", def: "false",
-			read: into(func(r *r) *bool { return &r.RequireEHLODomain }, readBool)},
-		{key: "bareLineFeeds", doc: "What happens to a CR or LF that stands alone: reject, or normalize for devices of our own.", def: "reject",
-			read: into(func(r *r) *smtp.BareLinePolicy { return &r.BareLineFeeds }, readBareLines)},
-		{key: "protocolLoggingLevel", doc: "None or Verbose.", def: "None", sample: "Verbose",
-			read: into(func(r *r) *LoggingLevel { return &r.ProtocolLoggingLevel }, choice([]LoggingLevel{LoggingNone, LoggingVerbose}))},
+		{
+			key: "name", doc: "The connector's name.", sample: "Inet", required: true,
+			read: into(func(r *r) *string { return &r.Name }, readName),
+		},
+		{
+			key: "bindings", doc: "Addresses with ports. :25 is port 25 of every address.", def: `[":25"]`, sample: `["0.0.0.0:25"]`,
+			read: into(func(r *r) *[]string { return &r.Bindings }, listOf(readListenAddress)),
+		},
+		{
+			key: "remoteIPRanges", doc: "Which clients the connector serves: addresses, ranges a-b and networks a/n. Connectors may share a binding; the most specific range wins.", def: `["0.0.0.0/0", "::/0"]`,
+			read: into(func(r *r) *[]AddressRange { return &r.RemoteIPRanges }, listOf(readAddressRange)),
+		},
+		{
+			key: "proxyProtocolFrom", doc: "Upstreams, as ranges, whose connections must begin with a PROXY header (version 1 or 2) that names the client. Others must not have one.", def: "[]",
+			read: into(func(r *r) *[]AddressRange { return &r.ProxyProtocolFrom }, listOf(readAddressRange)),
+		},
+		{
+			key: "fqdn", doc: "Name in banner and EHLO reply, and key to the certificate. Default: the server's fqdn.", sample: "mail.contoso.com",
+			read: into(func(r *r) *smtp.Domain { return &r.FQDN }, readDomain),
+		},
+		{
+			key: "banner", doc: `The first line a client sees. It begins with "220 "; "" is the usual one.`, def: `""`,
+			read: into(func(r *r) *string { return &r.Banner }, readBanner),
+		},
+		{
+			key: "authMechanism", doc: "Tls offers STARTTLS; None alone offers nothing; ExternalAuthoritative takes every client for an inner server of our own.", def: "[Tls]",
+			read: into(func(r *r) *[]AuthMechanism { return &r.AuthMechanism }, orNone(choice([]AuthMechanism{AuthTLS, AuthExternalAuthoritative}, "Integrated", "BasicAuth", "BasicAuthRequireTLS", "ExchangeServer"))),
+		},
+		{
+			key: "permissionGroups", doc: "Who may submit: AnonymousUsers is anybody, Partners are sessions secured for a partner, ExchangeServers are inner servers, which may relay anywhere; None alone is nobody.", def: "[AnonymousUsers, Partners]",
+			read: into(func(r *r) *[]PermissionGroup { return &r.PermissionGroups }, orNone(choice([]PermissionGroup{GroupAnonymousUsers, GroupPartners, GroupExchangeServers}, "ExchangeUsers", "ExchangeLegacyServers", "Custom"))),
+		},
+		{
+			key: "domainSecureEnabled", doc: "Whether clients are asked for a certificate and partners' mail is secured. Needs Tls.", def: "false", sample: "true",
+			read: into(func(r *r) *bool { return &r.DomainSecureEnabled }, readBool),
+		},
+		{
+			key: "requireTLS", doc: "Whether every sender must use TLS. Needs Tls.", def: "false",
+			read: into(func(r *r) *bool { return &r.RequireTLS }, readBool),
+		},
+		{
+			key: "requireEHLODomain", doc: "Whether EHLO must name a domain or address.", def: "false",
+			read: into(func(r *r) *bool { return &r.RequireEHLODomain }, readBool),
+		},
+		{
+			key: "bareLineFeeds", doc: "What happens to a CR or LF that stands alone: reject, or normalize for devices of our own.", def: "reject",
+			read: into(func(r *r) *smtp.BareLinePolicy { return &r.BareLineFeeds }, readBareLines),
+		},
+		{
+			key: "protocolLoggingLevel", doc: "None or Verbose.", def: "None", sample: "Verbose",
+			read: into(func(r *r) *LoggingLevel { return &r.ProtocolLoggingLevel }, choice([]LoggingLevel{LoggingNone, LoggingVerbose})),
+		},
 	}
 }
 
 func receiveConnectorLimits() []field[ReceiveConnector] {
 	type r = ReceiveConnector
 	return []field[r]{
-		{key: "connectionTimeout", doc: "How long a session may last; longer than connectionInactivityTimeout.", def: "5m",
-			read: into(func(r *r) *time.Duration { return &r.ConnectionTimeout }, readTimeout)},
-		{key: "connectionInactivityTimeout", doc: "How long a session may be silent.", def: "1m",
-			read: into(func(r *r) *time.Duration { return &r.ConnectionInactivityTimeout }, readTimeout)},
-		{key: "maxMessageSize", doc: "Size of a message.", def: "10MB",
-			read: into(func(r *r) *int64 { return &r.MaxMessageSize }, readSize)},
-		{key: "maxHeaderSize", doc: "Size of its header.", def: "64KB",
-			read: into(func(r *r) *int64 { return &r.MaxHeaderSize }, readSize)},
-		{key: "maxRecipientsPerMessage", doc: "Recipients in one transaction.", def: "200",
-			read: into(func(r *r) *int64 { return &r.MaxRecipientsPerMessage }, readCount)},
-		{key: "maxProtocolErrors", doc: "Errors before a session is ended.", def: "5",
-			read: into(func(r *r) *int64 { return &r.MaxProtocolErrors }, readCount)},
-		{key: "maxHopCount", doc: "Received fields before a message counts as looping.", def: "30",
-			read: into(func(r *r) *int64 { return &r.MaxHopCount }, readCount)},
-		{key: "maxInboundConnection", doc: "Connections at the same time.", def: "5000",
-			read: into(func(r *r) *int64 { return &r.MaxInboundConnection }, readCount)},
-		{key: "maxInboundConnectionPerSource", doc: "Connections of one client at the same time; an IPv6 client is its network of 64 bits. With ExternalAuthoritative unlimited.", def: "20",
-			read: into(func(r *r) *int64 { return &r.MaxInboundConnectionPerSource }, readCount)},
-		{key: "maxInboundConnectionPercentagePerSource", doc: "How many percent of the connections still free one client may hold. With ExternalAuthoritative unlimited.", def: "2",
-			read: into(func(r *r) *int64 { return &r.MaxInboundConnectionPercentagePerSource }, readPercentage)},
-		{key: "messageRateLimit", doc: "Messages of one client in a minute, refused senders included. With ExternalAuthoritative unlimited.", def: "600",
-			read: into(func(r *r) *int64 { return &r.MessageRateLimit }, readCount)},
-		{key: "tarpitInterval", doc: "How long an unauthenticated client waits for a refusal, at most 10m; 0 is off.", def: "5s",
-			read: into(func(r *r) *time.Duration { return &r.TarpitInterval }, readTarpitInterval)},
-		{key: "certificateRequestBackoff", doc: "How long an address is not asked for a certificate after a handshake failed on the one it sent; 0 is off.", def: "1h",
-			read: into(func(r *r) *time.Duration { return &r.CertificateRequestBackoff }, readSwitchedTime)},
+		{
+			key: "connectionTimeout", doc: "How long a session may last; longer than connectionInactivityTimeout.", def: "5m",
+			read: into(func(r *r) *time.Duration { return &r.ConnectionTimeout }, readTimeout),
+		},
+		{
+			key: "connectionInactivityTimeout", doc: "How long a session may be silent.", def: "1m",
+			read: into(func(r *r) *time.Duration { return &r.ConnectionInactivityTimeout }, readTimeout),
+		},
+		{
+			key: "maxMessageSize", doc: "Size of a message.", def: "10MB",
+			read: into(func(r *r) *int64 { return &r.MaxMessageSize }, readSize),
+		},
+		{
+			key: "maxHeaderSize", doc: "Size of its header.", def: "64KB",
+			read: into(func(r *r) *int64 { return &r.MaxHeaderSize }, readSize),
+		},
+		{
+			key: "maxRecipientsPerMessage", doc: "Recipients in one transaction.", def: "200",
+			read: into(func(r *r) *int64 { return &r.MaxRecipientsPerMessage }, readCount),
+		},
+		{
+			key: "maxProtocolErrors", doc: "Errors before a session is ended.", def: "5",
+			read: into(func(r *r) *int64 { return &r.MaxProtocolErrors }, readCount),
+		},
+		{
+			key: "maxHopCount", doc: "Received fields before a message counts as looping.", def: "30",
+			read: into(func(r *r) *int64 { return &r.MaxHopCount }, readCount),
+		},
+		{
+			key: "maxInboundConnection", doc: "Connections at the same time.", def: "5000",
+			read: into(func(r *r) *int64 { return &r.MaxInboundConnection }, readCount),
+		},
+		{
+			key: "maxInboundConnectionPerSource", doc: "Connections of one client at the same time; an IPv6 client is its network of 64 bits. With ExternalAuthoritative unlimited.", def: "20",
+			read: into(func(r *r) *int64 { return &r.MaxInboundConnectionPerSource }, readCount),
+		},
+		{
+			key: "maxInboundConnectionPercentagePerSource", doc: "How many percent of the connections still free one client may hold. With ExternalAuthoritative unlimited.", def: "2",
+			read: into(func(r *r) *int64 { return &r.MaxInboundConnectionPercentagePerSource }, readPercentage),
+		},
+		{
+			key: "messageRateLimit", doc: "Messages of one client in a minute, refused senders included. With ExternalAuthoritative unlimited.", def: "600",
+			read: into(func(r *r) *int64 { return &r.MessageRateLimit }, readCount),
+		},
+		{
+			key: "tarpitInterval", doc: "How long an unauthenticated client waits for a refusal, at most 10m; 0 is off.", def: "5s",
+			read: into(func(r *r) *time.Duration { return &r.TarpitInterval }, readTarpitInterval),
+		},
+		{
+			key: "certificateRequestBackoff", doc: "How long an address is not asked for a certificate after a handshake failed on the one it sent; 0 is off.", def: "1h",
+			read: into(func(r *r) *time.Duration { return &r.CertificateRequestBackoff }, readSwitchedTime),
+		},
 	}
 }
 
@@ -97,48 +149,82 @@ func sendConnectorObject() object[SendConnector] {
 func sendConnectorRules() []field[SendConnector] {
 	type s = SendConnector
 	return []field[s]{
-		{key: "name", doc: "The connector's name.", sample: "Internet", required: true,
-			read: into(func(s *s) *string { return &s.Name }, readName)},
-		{key: "enabled", doc: "false holds its mail.", def: "true",
-			read: into(func(s *s) *bool { return &s.Enabled }, readBool)},
-		{key: "addressSpaces", doc: "Which domains go this way, with a cost from 1 to 100: *, x.y or *.x.y.", sample: `["*;1"]`, required: true,
-			read: into(func(s *s) *[]AddressSpace { return &s.AddressSpaces }, listOf(readAddressSpace))},
-		{key: "dnsRoutingEnabled", doc: "Whether hosts are found by MX; false needs smartHosts.", def: "true",
-			read: into(func(s *s) *bool { return &s.DNSRoutingEnabled }, readBool)},
-		{key: "smartHosts", doc: "Hosts that take all mail of this connector, name or address, with an optional port.", def: "[]",
-			read: into(func(s *s) *[]string { return &s.SmartHosts }, listOf(readSmartHost))},
-		{key: "port", doc: "The port of the next hop, where a smart host names none.", def: "25",
-			read: into(func(s *s) *int { return &s.Port }, readPort)},
-		{key: "fqdn", doc: "Name in EHLO, and key to the client certificate. Default: the server's fqdn.", sample: "mail.contoso.com",
-			read: into(func(s *s) *smtp.Domain { return &s.FQDN }, readDomain)},
-		{key: "domainSecureEnabled", doc: "Whether partners' mail may leave here. Needs dnsRoutingEnabled.", def: "false", sample: "true",
-			read: into(func(s *s) *bool { return &s.DomainSecureEnabled }, readBool)},
-		{key: "requireTLS", doc: "Whether mail never leaves in the clear.", def: "false",
-			read: into(func(s *s) *bool { return &s.RequireTLS }, readBool)},
-		{key: "ignoreSTARTTLS", doc: "Whether TLS is not tried.", def: "false",
-			read: into(func(s *s) *bool { return &s.IgnoreSTARTTLS }, readBool)},
-		{key: "forceHELO", doc: "Whether HELO is said instead of EHLO, which rules out TLS.", def: "false",
-			read: into(func(s *s) *bool { return &s.ForceHELO }, readBool)},
-		{key: "sourceIPAddress", doc: "The address to connect from; 0.0.0.0 is any.", def: "0.0.0.0",
-			read: into(func(s *s) *netip.Addr { return &s.SourceIPAddress }, readSourceAddress)},
-		{key: "smartHostAuthMechanism", doc: "Only None is available in this version.", def: "None",
+		{
+			key: "name", doc: "The connector's name.", sample: "Internet", required: true,
+			read: into(func(s *s) *string { return &s.Name }, readName),
+		},
+		{
+			key: "enabled", doc: "false holds its mail.", def: "true",
+			read: into(func(s *s) *bool { return &s.Enabled }, readBool),
+		},
+		{
+			key: "addressSpaces", doc: "Which domains go this way, with a cost from 1 to 100: *, x.y or *.x.y.", sample: `["*;1"]`, required: true,
+			read: into(func(s *s) *[]AddressSpace { return &s.AddressSpaces }, listOf(readAddressSpace)),
+		},
+		{
+			key: "dnsRoutingEnabled", doc: "Whether hosts are found by MX; false needs smartHosts.", def: "true",
+			read: into(func(s *s) *bool { return &s.DNSRoutingEnabled }, readBool),
+		},
+		{
+			key: "smartHosts", doc: "Hosts that take all mail of this connector, name or address, with an optional port.", def: "[]",
+			read: into(func(s *s) *[]string { return &s.SmartHosts }, listOf(readSmartHost)),
+		},
+		{
+			key: "port", doc: "The port of the next hop, where a smart host names none.", def: "25",
+			read: into(func(s *s) *int { return &s.Port }, readPort),
+		},
+		{
+			key: "fqdn", doc: "Name in EHLO, and key to the client certificate. Default: the server's fqdn.", sample: "mail.contoso.com",
+			read: into(func(s *s) *smtp.Domain { return &s.FQDN }, readDomain),
+		},
+		{
+			key: "domainSecureEnabled", doc: "Whether partners' mail may leave here. Needs dnsRoutingEnabled.", def: "false", sample: "true",
+			read: into(func(s *s) *bool { return &s.DomainSecureEnabled }, readBool),
+		},
+		{
+			key: "requireTLS", doc: "Whether mail never leaves in the clear.", def: "false",
+			read: into(func(s *s) *bool { return &s.RequireTLS }, readBool),
+		},
+		{
+			key: "ignoreSTARTTLS", doc: "Whether TLS is not tried.", def: "false",
+			read: into(func(s *s) *bool { return &s.IgnoreSTARTTLS }, readBool),
+		},
+		{
+			key: "forceHELO", doc: "Whether HELO is said instead of EHLO, which rules out TLS.", def: "false",
+			read: into(func(s *s) *bool { return &s.ForceHELO }, readBool),
+		},
+		{
+			key: "sourceIPAddress", doc: "The address to connect from; 0.0.0.0 is any.", def: "0.0.0.0",
+			read: into(func(s *s) *netip.Addr { return &s.SourceIPAddress }, readSourceAddress),
+		},
+		{
+			key: "smartHostAuthMechanism", doc: "Only None is available in this version.", def: "None",
 			read: func(d *decoder, v value, _ *s) {
 				choice([]string{"None"}, "BasicAuth", "BasicAuthRequireTLS", "ExchangeServer", "ExternalAuthoritative")(d, v)
-			}},
+			},
+		},
 	}
 }
 
 func sendConnectorLimits() []field[SendConnector] {
 	type s = SendConnector
 	return []field[s]{
-		{key: "maxMessageSize", doc: "Size of a message that may go this way.", def: "10MB",
-			read: into(func(s *s) *int64 { return &s.MaxMessageSize }, readSize)},
-		{key: "protocolLoggingLevel", doc: "None or Verbose.", def: "None", sample: "Verbose",
-			read: into(func(s *s) *LoggingLevel { return &s.ProtocolLoggingLevel }, choice([]LoggingLevel{LoggingNone, LoggingVerbose}))},
-		{key: "connectionInactivityTimeout", doc: "How long the next hop may be silent.", def: "10m",
-			read: into(func(s *s) *time.Duration { return &s.ConnectionInactivityTimeout }, readTimeout)},
-		{key: "smtpMaxMessagesPerConnection", doc: "Messages before a connection is made anew.", def: "20",
-			read: into(func(s *s) *int64 { return &s.SMTPMaxMessagesPerConnection }, readCount)},
+		{
+			key: "maxMessageSize", doc: "Size of a message that may go this way.", def: "10MB",
+			read: into(func(s *s) *int64 { return &s.MaxMessageSize }, readSize),
+		},
+		{
+			key: "protocolLoggingLevel", doc: "None or Verbose.", def: "None", sample: "Verbose",
+			read: into(func(s *s) *LoggingLevel { return &s.ProtocolLoggingLevel }, choice([]LoggingLevel{LoggingNone, LoggingVerbose})),
+		},
+		{
+			key: "connectionInactivityTimeout", doc: "How long the next hop may be silent.", def: "10m",
+			read: into(func(s *s) *time.Duration { return &s.ConnectionInactivityTimeout }, readTimeout),
+		},
+		{
+			key: "smtpMaxMessagesPerConnection", doc: "Messages before a connection is made anew.", def: "20",
+			read: into(func(s *s) *int64 { return &s.SMTPMaxMessagesPerConnection }, readCount),
+		},
 	}
 }
 

@@ -14,10 +14,22 @@ func TestParseSize(t *testing.T) {
 		want int64
 		err  error
 	}{
-		{"10MB", 10 << 20, nil}, {"64 KB", 64 << 10, nil}, {"1b", 1, nil}, {"2GB", 2 << 30, nil}, {"1TB", 1 << 40, nil},
-		{"unlimited", Unlimited, nil}, {"Unlimited", Unlimited, nil},
-		{"10", 0, errUnit}, {"MB", 0, errUnit}, {"", 0, errUnit}, {"-1MB", 0, errUnit}, {"1.5MB", 0, errUnit}, {"1PB", 0, errUnit},
-		{"9223372036854775807B", 0, errRange}, {"99999999999999999999B", 0, errRange}, {"8388608TB", 0, errRange},
+		{"10MB", 10 << 20, nil},
+		{"64 KB", 64 << 10, nil},
+		{"1b", 1, nil},
+		{"2GB", 2 << 30, nil},
+		{"1TB", 1 << 40, nil},
+		{"unlimited", Unlimited, nil},
+		{"Unlimited", Unlimited, nil},
+		{"10", 0, errUnit},
+		{"MB", 0, errUnit},
+		{"", 0, errUnit},
+		{"-1MB", 0, errUnit},
+		{"1.5MB", 0, errUnit},
+		{"1PB", 0, errUnit},
+		{"9223372036854775807B", 0, errRange},
+		{"99999999999999999999B", 0, errRange},
+		{"8388608TB", 0, errRange},
 	}
 	for _, tt := range tests {
 		t.Run(tt.text, func(t *testing.T) {
@@ -35,11 +47,25 @@ func TestParseDuration(t *testing.T) {
 		want time.Duration
 		err  error
 	}{
-		{"90s", 90 * time.Second, nil}, {"1m30s", 90 * time.Second, nil}, {"2d", 48 * time.Hour, nil}, {"250ms", 250 * time.Millisecond, nil},
-		{"1d1h1m1s1ms", 25*time.Hour + time.Minute + time.Second + time.Millisecond, nil}, {"0", 0, nil}, {"0s", 0, nil}, {"unlimited", Unlimited, nil},
-		{"", 0, errUnit}, {"30", 0, errUnit}, {"-5m", 0, errUnit}, {"1.5h", 0, errUnit}, {"1s1m", 0, errUnit}, {"1m1m", 0, errUnit},
-		{"1y", 0, errUnit}, {"1 m", 0, errUnit}, {"m", 0, errUnit},
-		{"106752d", 0, errRange}, {"99999999999999999999s", 0, errRange},
+		{"90s", 90 * time.Second, nil},
+		{"1m30s", 90 * time.Second, nil},
+		{"2d", 48 * time.Hour, nil},
+		{"250ms", 250 * time.Millisecond, nil},
+		{"1d1h1m1s1ms", 25*time.Hour + time.Minute + time.Second + time.Millisecond, nil},
+		{"0", 0, nil},
+		{"0s", 0, nil},
+		{"unlimited", Unlimited, nil},
+		{"", 0, errUnit},
+		{"30", 0, errUnit},
+		{"-5m", 0, errUnit},
+		{"1.5h", 0, errUnit},
+		{"1s1m", 0, errUnit},
+		{"1m1m", 0, errUnit},
+		{"1y", 0, errUnit},
+		{"1 m", 0, errUnit},
+		{"m", 0, errUnit},
+		{"106752d", 0, errRange},
+		{"99999999999999999999s", 0, errRange},
 	}
 	for _, tt := range tests {
 		t.Run(tt.text, func(t *testing.T) {
@@ -70,8 +96,13 @@ func TestUnitsRoundTrip(t *testing.T) {
 func TestNearest(t *testing.T) {
 	words := []string{"domain", "domainSecureEnabled", "fqdn", "mode", "requireTLS"}
 	tests := []struct{ s, want string }{
-		{"fqnd", "fqdn"}, {"FQDN", "fqdn"}, {"requireTls", "requireTLS"}, {"domainSecureEnable", "domainSecureEnabled"},
-		{"wibble", ""}, {"", ""}, {"x", ""},
+		{"fqnd", "fqdn"},
+		{"FQDN", "fqdn"},
+		{"requireTls", "requireTLS"},
+		{"domainSecureEnable", "domainSecureEnabled"},
+		{"wibble", ""},
+		{"", ""},
+		{"x", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.s, func(t *testing.T) {

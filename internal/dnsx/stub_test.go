@@ -158,11 +158,13 @@ func countingServer(t *testing.T, reply func(w dns.ResponseWriter, m *dns.Msg)) 
 	var n atomic.Int32
 	started := make(chan struct{})
 	done := make(chan struct{})
-	s := &dns.Server{Addr: "127.0.0.1:0", Net: "udp", NotifyStartedFunc: func() { close(started) },
+	s := &dns.Server{
+		Addr: "127.0.0.1:0", Net: "udp", NotifyStartedFunc: func() { close(started) },
 		Handler: dns.HandlerFunc(func(w dns.ResponseWriter, m *dns.Msg) {
 			n.Add(1)
 			reply(w, m)
-		})}
+		}),
+	}
 	go func() { defer close(done); _ = s.ListenAndServe() }()
 	<-started
 	t.Cleanup(func() { _ = s.Shutdown(); <-done })

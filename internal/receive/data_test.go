@@ -33,7 +33,7 @@ func TestMessageIsKeptOctetForOctet(t *testing.T) {
 	if unfolded := regexp.MustCompile(`\r\n[ \t]+`).ReplaceAllString(received, " "); !want.MatchString(unfolded) {
 		t.Errorf("trace %q", unfolded)
 	}
-	m.Message.SessionID = ""
+	m.SessionID = ""
 	got := fmt.Sprintln(m.From, m.Recipients, m.Size == int64(len(m.Content)), m.InternetMessageID, m.Subject, m.Connector, m.SourceIP)
 	if want := "carol@stranger.example [Bob@contoso.com] true <2@client.example> =?utf-8?q?x?= Inet 127.0.0.1\n"; got != want {
 		t.Errorf("envelope %q, want %q", got, want)

@@ -90,10 +90,11 @@ type scripted struct {
 	out bytes.Buffer
 }
 
-func (c *scripted) Read(p []byte) (int, error)       { return c.in.Read(p) }
-func (c *scripted) Write(p []byte) (int, error)      { return c.out.Write(p) }
-func (c *scripted) Close() error                     { return nil }
-func (c *scripted) LocalAddr() net.Addr              { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 25} }
+func (c *scripted) Read(p []byte) (int, error)  { return c.in.Read(p) }
+func (c *scripted) Write(p []byte) (int, error) { return c.out.Write(p) }
+func (c *scripted) Close() error                { return nil }
+func (c *scripted) LocalAddr() net.Addr         { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 25} }
+
 func (c *scripted) RemoteAddr() net.Addr             { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1025} }
 func (c *scripted) SetDeadline(time.Time) error      { return nil }
 func (c *scripted) SetReadDeadline(time.Time) error  { return nil }

@@ -85,8 +85,10 @@ func newWorld(t testing.TB, change ...func(*directory.Configuration, *Options)) 
 
 func testConfiguration() *directory.Configuration {
 	partner := func(d smtp.Domain, m directory.Mode, f directory.FromAlignment) directory.Partner {
-		return directory.Partner{Domain: d, Mode: m, Send: true, Receive: true,
-			NameRule: directory.NameRuleDomain, Usage: directory.UsageMailServer, FromAlignment: f}
+		return directory.Partner{
+			Domain: d, Mode: m, Send: true, Receive: true,
+			NameRule: directory.NameRuleDomain, Usage: directory.UsageMailServer, FromAlignment: f,
+		}
 	}
 	return &directory.Configuration{
 		Server:          directory.Server{Role: directory.RoleStandalone, FQDN: "mail1.contoso.com"},

@@ -165,8 +165,10 @@ func TestBindErrorNamesTheMend(t *testing.T) {
 		err  error
 		want []string
 	}{
-		{"no privilege", syscall.EACCES, []string{`binding 0.0.0.0:25 of receive connector "Inet"`, "permission denied",
-			"--listen", "setcap cap_net_bind_service=+ep", "AmbientCapabilities=CAP_NET_BIND_SERVICE"}},
+		{"no privilege", syscall.EACCES, []string{
+			`binding 0.0.0.0:25 of receive connector "Inet"`, "permission denied",
+			"--listen", "setcap cap_net_bind_service=+ep", "AmbientCapabilities=CAP_NET_BIND_SERVICE",
+		}},
 		{"address in use", syscall.EADDRINUSE, []string{"address already in use", "another process listens there"}},
 		{"address of another machine", syscall.EADDRNOTAVAIL, []string{"this machine does not have that address"}},
 		{"something else", errBoom, []string{"boom"}},
@@ -224,6 +226,7 @@ type fromLoopback struct{ net.Conn }
 func (fromLoopback) RemoteAddr() net.Addr {
 	return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 40000}
 }
+
 func (fromLoopback) LocalAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 25} }
 
 func TestAcceptSurvivesLackOfDescriptors(t *testing.T) {

@@ -165,7 +165,7 @@ func (r *Router) exchangers(ctx context.Context, domain string, port int) ([]Hos
 	// Shuffle first: the stable sort keeps equals in random order.
 	rand.Shuffle(len(mx), func(i, j int) { mx[i], mx[j] = mx[j], mx[i] })
 	slices.SortStableFunc(mx, func(a, b dnsx.MX) int { return cmp.Compare(a.Preference, b.Preference) })
-	hosts, last, temporary := r.resolve(ctx, mx[:min(len(mx), maxMX)], port)
+	hosts, temporary, last := r.resolve(ctx, mx[:min(len(mx), maxMX)], port)
 	hosts, loop := r.withoutSelf(hosts)
 	switch {
 	case len(hosts) > 0:
@@ -179,8 +179,8 @@ func (r *Router) exchangers(ctx context.Context, domain string, port int) ([]Hos
 }
 
 // resolve gives the exchangers their addresses and leaves out those that have
-// none. It returns the last failure, and whether any may pass by itself.
-func (r *Router) resolve(ctx context.Context, mx []dnsx.MX, port int) (hosts []Host, last error, temporary bool) {
+// none. It returns whether any failure may pass by itself, and the last one.
+func (r *Router) resolve(ctx context.Context, mx []dnsx.MX, port int) (hosts []Host, temporary bool, last error) {
 	hosts = make([]Host, 0, len(mx))
 	for _, m := range mx {
 		addrs, err := r.addresses(ctx, m.Host)
@@ -191,7 +191,7 @@ func (r *Router) resolve(ctx context.Context, mx []dnsx.MX, port int) (hosts []H
 		}
 		hosts = append(hosts, Host{Name: m.Host, Addrs: withPort(addrs, port), Preference: m.Preference})
 	}
-	return hosts, last, temporary
+	return hosts, temporary, last
 }
 
 // withoutSelf takes out ourselves and every host that is not preferred to us

@@ -155,8 +155,10 @@ func handOff(a *directory.AcceptedDomain) Route {
 		return Route{DeliveryType: Unreachable, NextHopDomain: string(a.Name), Hold: fmt.Sprintf(
 			"nowhere to hand mail for %s to: set acceptedDomains[%s].handOff", a.Name, a.Name)}
 	}
-	return Route{DeliveryType: SMTPRelayToHandOff, NextHopDomain: a.HandOff, HandOff: a.HandOff,
-		Requirement: domainsec.Requirement{Level: domainsec.LevelOpportunistic}}
+	return Route{
+		DeliveryType: SMTPRelayToHandOff, NextHopDomain: a.HandOff, HandOff: a.HandOff,
+		Requirement: domainsec.Requirement{Level: domainsec.LevelOpportunistic},
+	}
 }
 
 func connectorRoute(s *directory.SendConnector, d smtp.Domain, p *directory.Partner) Route {

@@ -86,17 +86,25 @@ func TestRoute(t *testing.T) {
 		{"test partner demands nothing", nil, "test.example", routing.Route{DeliveryType: "DnsConnectorDelivery", NextHopDomain: "test.example", Connector: "Internet"}},
 		{"listed for receiving only", nil, "onlyin.example", routing.Route{DeliveryType: "DnsConnectorDelivery", NextHopDomain: "onlyin.example", Connector: "Internet"}},
 		{"unknown mode is enforced", func(c *directory.Configuration) { c.Partners[1].Mode = "" }, "test.example", routing.Route{DeliveryType: "DnsConnectorDelivery", NextHopDomain: "test.example", Connector: "Internet", TLSDomain: "test.example"}},
-		{"listed, connector not domain secure", func(c *directory.Configuration) { c.SendConnectors[0].DomainSecureEnabled = false }, "woodgrovebank.com",
-			routing.Route{DeliveryType: "DnsConnectorDelivery", NextHopDomain: "woodgrovebank.com", Connector: "Internet", TLSDomain: "woodgrovebank.com", Hold: "domainSecureEnabled: false"}},
-		{"listed, smart host", func(c *directory.Configuration) {
-			c.SendConnectors[0].DNSRoutingEnabled = false
-			c.SendConnectors[0].SmartHosts = []string{"s1.example", "s2.example:26"}
-		}, "woodgrovebank.com",
-			routing.Route{DeliveryType: "SmartHostConnectorDelivery", NextHopDomain: "s1.example,s2.example:26", Connector: "Internet", TLSDomain: "woodgrovebank.com", Hold: "dnsRoutingEnabled: true"}},
-		{"listed, STARTTLS ignored", func(c *directory.Configuration) { c.SendConnectors[0].IgnoreSTARTTLS = true }, "woodgrovebank.com",
-			routing.Route{DeliveryType: "DnsConnectorDelivery", NextHopDomain: "woodgrovebank.com", Connector: "Internet", TLSDomain: "woodgrovebank.com", Hold: "ignoreSTARTTLS"}},
-		{"listed, HELO forced", func(c *directory.Configuration) { c.SendConnectors[0].ForceHELO = true }, "woodgrovebank.com",
-			routing.Route{DeliveryType: "DnsConnectorDelivery", NextHopDomain: "woodgrovebank.com", Connector: "Internet", TLSDomain: "woodgrovebank.com", Hold: "forceHELO"}},
+		{
+			"listed, connector not domain secure", func(c *directory.Configuration) { c.SendConnectors[0].DomainSecureEnabled = false }, "woodgrovebank.com",
+			routing.Route{DeliveryType: "DnsConnectorDelivery", NextHopDomain: "woodgrovebank.com", Connector: "Internet", TLSDomain: "woodgrovebank.com", Hold: "domainSecureEnabled: false"},
+		},
+		{
+			"listed, smart host", func(c *directory.Configuration) {
+				c.SendConnectors[0].DNSRoutingEnabled = false
+				c.SendConnectors[0].SmartHosts = []string{"s1.example", "s2.example:26"}
+			}, "woodgrovebank.com",
+			routing.Route{DeliveryType: "SmartHostConnectorDelivery", NextHopDomain: "s1.example,s2.example:26", Connector: "Internet", TLSDomain: "woodgrovebank.com", Hold: "dnsRoutingEnabled: true"},
+		},
+		{
+			"listed, STARTTLS ignored", func(c *directory.Configuration) { c.SendConnectors[0].IgnoreSTARTTLS = true }, "woodgrovebank.com",
+			routing.Route{DeliveryType: "DnsConnectorDelivery", NextHopDomain: "woodgrovebank.com", Connector: "Internet", TLSDomain: "woodgrovebank.com", Hold: "ignoreSTARTTLS"},
+		},
+		{
+			"listed, HELO forced", func(c *directory.Configuration) { c.SendConnectors[0].ForceHELO = true }, "woodgrovebank.com",
+			routing.Route{DeliveryType: "DnsConnectorDelivery", NextHopDomain: "woodgrovebank.com", Connector: "Internet", TLSDomain: "woodgrovebank.com", Hold: "forceHELO"},
+		},
 		{"no connector", use(), "other.example", routing.Route{DeliveryType: "Unreachable", Hold: "no send connector has an address space for other.example"}},
 		{"no match", use(connector("x", true, 1, exact)), "b.example", routing.Route{DeliveryType: "Unreachable", Hold: "sendConnectors"}},
 		{"exact beats subdomains", use(connector("sub", true, 1, below), connector("exact", true, 9, exact)), "a.example", routing.Route{DeliveryType: "DnsConnectorDelivery", NextHopDomain: "a.example", Connector: "exact"}},
@@ -145,8 +153,10 @@ func TestRouteRequirement(t *testing.T) {
 		{name: "queued secured, in test mode now", domain: "test.example", secured: true, want: domainsec.LevelDomainSecure, tls: "test.example"},
 		{name: "queued secured, receiving only now", domain: "onlyin.example", secured: true, want: domainsec.LevelDomainSecure, tls: "onlyin.example"},
 		{name: "queued secured, handed off now", domain: "contoso.com", secured: true, want: domainsec.LevelDomainSecure, tls: "contoso.com", hold: true},
-		{name: "queued secured, connector cannot", edit: func(c *directory.Configuration) { c.SendConnectors[0].DomainSecureEnabled = false },
-			domain: "other.example", secured: true, want: domainsec.LevelDomainSecure, tls: "other.example", hold: true},
+		{
+			name: "queued secured, connector cannot", edit: func(c *directory.Configuration) { c.SendConnectors[0].DomainSecureEnabled = false },
+			domain: "other.example", secured: true, want: domainsec.LevelDomainSecure, tls: "other.example", hold: true,
+		},
 		{name: "plain", edit: func(c *directory.Configuration) { c.SendConnectors[0].IgnoreSTARTTLS = true }, domain: "other.example", want: domainsec.LevelPlain},
 		{name: "TLS required", edit: func(c *directory.Configuration) { c.SendConnectors[0].RequireTLS = true }, domain: "other.example", want: domainsec.LevelTLSRequired},
 	}
@@ -234,8 +244,10 @@ func TestHosts(t *testing.T) {
 		{name: "own address, other port", domain: "selfonly.example", self: []string{"198.51.100.1:26"}, want: []string{"self.example 198.51.100.1:25", "b.two.example 192.0.2.2:25"}},
 		{name: "unspecified binding, address of the machine", domain: "local.example", self: []string{"0.0.0.0:25"}, fault: "554 5.4.6 "},
 		{name: "unspecified binding, other port", domain: "local.example", self: []string{"[::]:26"}, want: []string{"localhost.example 203.0.113.9:25"}},
-		{name: "smart hosts in order", edit: smart("smart.example", "192.0.2.8:26", "[2001:db8::8]", "[2001:db8::9]:27", "2001:db8::a", "smart.example:28"), domain: "x.example",
-			want: []string{"smart.example 192.0.2.7:25", "192.0.2.8 192.0.2.8:26", "2001:db8::8 [2001:db8::8]:25", "2001:db8::9 [2001:db8::9]:27", "2001:db8::a [2001:db8::a]:25", "smart.example 192.0.2.7:28"}},
+		{
+			name: "smart hosts in order", edit: smart("smart.example", "192.0.2.8:26", "[2001:db8::8]", "[2001:db8::9]:27", "2001:db8::a", "smart.example:28"), domain: "x.example",
+			want: []string{"smart.example 192.0.2.7:25", "192.0.2.8 192.0.2.8:26", "2001:db8::8 [2001:db8::8]:25", "2001:db8::9 [2001:db8::9]:27", "2001:db8::a [2001:db8::a]:25", "smart.example 192.0.2.7:28"},
+		},
 		{name: "smart host unknown", edit: smart("gone.example"), domain: "x.example", fault: "451 4.4.3 "},
 		{name: "smart host unreadable", edit: smart("smart.example:0", "a b"), domain: "x.example", fault: "451 4.4.3 "},
 		{name: "smart host is ourselves", edit: smart("self.example"), self: []string{"198.51.100.1:25"}, domain: "x.example", fault: "451 4.4.6 "},

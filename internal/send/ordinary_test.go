@@ -36,8 +36,10 @@ func TestUnlistedDomain(t *testing.T) {
 			m.tls.ClientAuth = tls.NoClientCert
 			return m
 		}, want: queue.Delivered, tls: true, sessions: 1, said: "EHLO STARTTLS EHLO MAIL RCPT DATA"},
-		{name: "our certificate when asked for", manner: func(t *testing.T, _ *world) manner { return manner{tls: strangersTLS(t)} },
-			want: queue.Delivered, tls: true, client: true, sessions: 1},
+		{
+			name: "our certificate when asked for", manner: func(t *testing.T, _ *world) manner { return manner{tls: strangersTLS(t)} },
+			want: queue.Delivered, tls: true, client: true, sessions: 1,
+		},
 		{name: "without our certificate when it is refused in TLS 1.3", manner: func(t *testing.T, w *world) manner {
 			m := manner{tls: strangersTLS(t)}
 			m.tls.ClientAuth, m.tls.ClientCAs = tls.VerifyClientCertIfGiven, nil
@@ -53,10 +55,14 @@ func TestUnlistedDomain(t *testing.T) {
 			m.tls.ClientAuth = tls.RequireAndVerifyClientCert
 			return m
 		}, want: queue.Delivered, sessions: 3},
-		{name: "plain text on a new connection after a broken handshake", manner: func(t *testing.T, w *world) manner { return manner{tls: strangersTLS(t), brokenTLS: true} },
-			want: queue.Delivered, sessions: 2, said: "EHLO STARTTLS EHLO MAIL RCPT DATA"},
-		{name: "plain text on a new connection after STARTTLS was refused", manner: func(*testing.T, *world) manner { return manner{starttls: "454 4.7.0 not now"} },
-			want: queue.Delivered, sessions: 2, said: "EHLO STARTTLS QUIT EHLO MAIL RCPT DATA"},
+		{
+			name: "plain text on a new connection after a broken handshake", manner: func(t *testing.T, w *world) manner { return manner{tls: strangersTLS(t), brokenTLS: true} },
+			want: queue.Delivered, sessions: 2, said: "EHLO STARTTLS EHLO MAIL RCPT DATA",
+		},
+		{
+			name: "plain text on a new connection after STARTTLS was refused", manner: func(*testing.T, *world) manner { return manner{starttls: "454 4.7.0 not now"} },
+			want: queue.Delivered, sessions: 2, said: "EHLO STARTTLS QUIT EHLO MAIL RCPT DATA",
+		},
 		{name: "TLS 1.0", manner: func(t *testing.T, _ *world) manner {
 			m := manner{tls: strangersTLS(t)}
 			m.tls.MinVersion, m.tls.MaxVersion = tls.VersionTLS10, tls.VersionTLS10
@@ -73,12 +79,18 @@ func TestUnlistedDomain(t *testing.T) {
 			m.tls.ClientAuth = tls.RequireAndVerifyClientCert
 			return m
 		}, sessions: 2, last: "Reason:HandshakeFailed"},
-		{name: "IgnoreSTARTTLS", edit: connector(func(c *directory.SendConnector) { c.IgnoreSTARTTLS = true }),
-			manner: func(t *testing.T, _ *world) manner { return manner{tls: strangersTLS(t)} }, want: queue.Delivered, sessions: 1, said: "EHLO MAIL RCPT DATA"},
-		{name: "ForceHELO", edit: connector(func(c *directory.SendConnector) { c.ForceHELO = true }),
-			manner: func(t *testing.T, _ *world) manner { return manner{tls: strangersTLS(t)} }, want: queue.Delivered, sessions: 1, said: "HELO MAIL RCPT DATA"},
-		{name: "RequireTLS and IgnoreSTARTTLS", edit: connector(func(c *directory.SendConnector) { c.RequireTLS, c.IgnoreSTARTTLS = true, true }),
-			manner: func(*testing.T, *world) manner { return manner{} }, sessions: 0, last: "requireTLS"},
+		{
+			name: "IgnoreSTARTTLS", edit: connector(func(c *directory.SendConnector) { c.IgnoreSTARTTLS = true }),
+			manner: func(t *testing.T, _ *world) manner { return manner{tls: strangersTLS(t)} }, want: queue.Delivered, sessions: 1, said: "EHLO MAIL RCPT DATA",
+		},
+		{
+			name: "ForceHELO", edit: connector(func(c *directory.SendConnector) { c.ForceHELO = true }),
+			manner: func(t *testing.T, _ *world) manner { return manner{tls: strangersTLS(t)} }, want: queue.Delivered, sessions: 1, said: "HELO MAIL RCPT DATA",
+		},
+		{
+			name: "RequireTLS and IgnoreSTARTTLS", edit: connector(func(c *directory.SendConnector) { c.RequireTLS, c.IgnoreSTARTTLS = true, true }),
+			manner: func(*testing.T, *world) manner { return manner{} }, sessions: 0, last: "requireTLS",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

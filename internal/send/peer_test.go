@@ -83,12 +83,6 @@ func (p *peer) host(name string, preference uint16) routing.Host {
 	return routing.Host{Name: name, Preference: preference, Addrs: []netip.AddrPort{netip.MustParseAddrPort(p.listener.Addr().String())}}
 }
 
-func (p *peer) set(m manner) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.manner = m
-}
-
 func (p *peer) received() []mail {
 	p.mu.Lock()
 	defer p.mu.Unlock()

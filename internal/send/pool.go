@@ -58,19 +58,16 @@ func (p *pool) take(key poolKey) *session {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	list := p.idle[key]
-	for len(list) > 0 {
-		last := len(list) - 1
-		c := list[last]
-		if now.Before(c.idleUntil) {
-			list[last] = nil
-			p.idle[key] = list[:last]
-			p.count--
-			return c
-		}
-		// All below it have been idle for longer.
-		break
+	last := len(list) - 1
+	// When the last has been idle for too long, all below it have been for longer.
+	if last < 0 || !now.Before(list[last].idleUntil) {
+		return nil
 	}
-	return nil
+	c := list[last]
+	list[last] = nil
+	p.idle[key] = list[:last]
+	p.count--
+	return c
 }
 
 // put gives a session back, to be kept for idle; the pool ends it when it has

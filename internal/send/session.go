@@ -99,8 +99,10 @@ func (s *Sender) dial(ctx context.Context, a *attempt, t target) (*session, *fai
 	if a.connector != nil {
 		o.ForceHELO = a.connector.ForceHELO
 		if a.connector.ProtocolLoggingLevel == directory.LoggingVerbose && s.o.ProtocolLog != nil {
-			c.log = s.o.ProtocolLog(protocollog.SessionOptions{Connector: a.connector.Name, SessionID: c.id,
-				Local: conn.LocalAddr().String(), Remote: conn.RemoteAddr().String()})
+			c.log = s.o.ProtocolLog(protocollog.SessionOptions{
+				Connector: a.connector.Name, SessionID: c.id,
+				Local: conn.LocalAddr().String(), Remote: conn.RemoteAddr().String(),
+			})
 		}
 	}
 	// A host that knows no EHLO cannot prove anything; only where nothing is

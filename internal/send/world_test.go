@@ -51,16 +51,17 @@ type world struct {
 }
 
 type worldOptions struct {
-	mode    directory.Mode
-	edit    func(*directory.Configuration)
-	own     *pkitest.LeafOptions // nil: mail.contoso.com
-	ownRoot bool                 // false: ours is trusted too
+	mode directory.Mode
+	edit func(*directory.Configuration)
+	own  *pkitest.LeafOptions // nil: mail.contoso.com
 }
 
 func newWorld(t testing.TB, o worldOptions) *world {
 	t.Helper()
-	w := &world{t: t, ca: pkitest.NewRoot(t, pkitest.CAOptions{Name: "Partners' Root"}), ownCA: pkitest.NewRoot(t, pkitest.CAOptions{Name: "Contoso Root"}),
-		revocation: &revocation{status: map[string]domainsec.RevocationStatus{}}, counters: counters.New(), logDir: t.TempDir()}
+	w := &world{
+		t: t, ca: pkitest.NewRoot(t, pkitest.CAOptions{Name: "Partners' Root"}), ownCA: pkitest.NewRoot(t, pkitest.CAOptions{Name: "Contoso Root"}),
+		revocation: &revocation{status: map[string]domainsec.RevocationStatus{}}, counters: counters.New(), logDir: t.TempDir(),
+	}
 	if o.mode == "" {
 		o.mode = directory.ModeEnforce
 	}

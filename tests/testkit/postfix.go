@@ -47,7 +47,7 @@ func StartPostfix(t testing.TB, o PostfixOptions) *Postfix {
 	RequirePostfix(t)
 	p := &Postfix{t: t, dir: peerDirectory(t, "postfix")}
 	t.Cleanup(func() {
-		p.run("stop")
+		_, _ = p.run("stop") // if it cannot be stopped, its log says why
 		if t.Failed() {
 			t.Logf("log of Postfix:\n%s", p.Log())
 		}
