@@ -16,6 +16,10 @@ var ErrNotFound = errors.New("no such message in the store")
 // ErrClosed says that the engine has been closed.
 var ErrClosed = errors.New("the store is closed")
 
+// ErrFull says that the disk has no room for another message. Outcomes of
+// messages that are stored already still have some.
+var ErrFull = errors.New("the disk has no room for messages")
+
 // Message is a message with its deliveries. Content and Staging are read by
 // Append only; what an engine returns has neither.
 type Message struct {

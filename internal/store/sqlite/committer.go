@@ -33,6 +33,7 @@ type committer struct {
 	w      *writer
 	logger *slog.Logger
 	log    *walKeeper
+	space  *space
 
 	mu      sync.Mutex
 	pending []*request
@@ -133,11 +134,17 @@ func (c *committer) take(group []*request) (_ []*request, wait time.Duration, ov
 
 // commit applies a group and tells everybody how it went.
 func (c *committer) commit(group []*request) {
+	if group = c.space.admit(group); len(group) == 0 {
+		return
+	}
 	err := c.w.transaction(group)
 	if err == nil {
-		for _, r := range group {
-			r.done(nil)
-		}
+		c.space.note(nil)
+		answer(group, nil)
+		return
+	}
+	if fault := diskFault(err); fault != nil {
+		c.commitOutcomes(group, fault)
 		return
 	}
 	if len(group) == 1 {
@@ -151,6 +158,33 @@ func (c *committer) commit(group []*request) {
 		if err != nil {
 			c.logger.Error("commit failed", "error", err)
 		}
+		r.done(err)
+	}
+}
+
+// commitOutcomes is for a group that the disk has failed. What asks for room is
+// refused; the rest gets one more chance without it.
+func (c *committer) commitOutcomes(group []*request, fault error) {
+	all := len(group)
+	group = partition(group, func(r *request) bool {
+		if r.growth() == 0 {
+			return true
+		}
+		r.done(fault)
+		return false
+	})
+	if 0 < len(group) && len(group) < all {
+		if err := c.w.transaction(group); err == nil {
+			answer(group, nil)
+			group = nil
+		}
+	}
+	c.space.note(fault)
+	answer(group, fault)
+}
+
+func answer(group []*request, err error) {
+	for _, r := range group {
 		r.done(err)
 	}
 }

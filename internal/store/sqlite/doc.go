@@ -14,6 +14,12 @@
 // next to nothing is left to copy. Readers use connections of their own and
 // short statements only, for a long read would hold up the restart.
 //
+// Messages leave a reserve of the disk free, for their outcomes and for
+// checkpoints: a queue on a full disk that could not even forget would be stuck,
+// and repeat every delivery when it is killed. A message that would use the
+// reserve is refused with store.ErrFull. When a commit fails of the disk, its
+// messages are refused at once and its outcomes get a transaction of their own.
+//
 // Pages are of 16 KB, set on a new file before WAL and read back. Commits are
 // synchronous=FULL.
 //

@@ -26,6 +26,10 @@ type Options struct {
 	Node string
 	// Logger is told of faults that do not reach a caller; nil: nobody is.
 	Logger *slog.Logger
+	// Reserve is the room on the disk, in octets, that messages leave free; 0: DefaultReserve.
+	Reserve int64
+
+	free func(directory string) (int64, error) // nil: the file system is asked
 }
 
 // Engine keeps messages in an SQLite file. It is safe for concurrent use.
@@ -81,7 +85,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if err := e.openReaders(ctx, o.Path); err != nil {
 		return nil, fmt.Errorf("opening %s for reading: %w", o.Path, err)
 	}
-	e.committer = &committer{w: w, logger: o.Logger, log: e.log, wake: make(chan struct{}, 1), end: make(chan struct{})}
+	e.committer = &committer{w: w, logger: o.Logger, log: e.log, space: newSpace(o), wake: make(chan struct{}, 1), end: make(chan struct{})}
 	go e.committer.run()
 	go e.log.run()
 	return e, nil

@@ -22,6 +22,9 @@ type walKeeper struct {
 	logger *slog.Logger
 	conn   conn // of run alone
 
+	restarting sparing // lines of the committer
+	passing    sparing // lines of run
+
 	restart   atomic.Bool
 	unchecked atomic.Int64 // frames written since the last checkpoint
 	ring      chan struct{}
@@ -37,7 +40,7 @@ func newWALKeeper(c conn, logger *slog.Logger) *walKeeper {
 // afterCommit is called by the committer between two groups.
 func (k *walKeeper) afterCommit(w *writer) {
 	if k.restart.Swap(false) {
-		if _, err := checkpoint(w.conn, "RESTART"); err != nil {
+		if _, err := checkpoint(w.conn, "RESTART"); err != nil && k.restarting.allow(time.Now()) {
 			k.logger.Warn("restarting the write-ahead log", "error", err)
 		}
 	}
@@ -70,7 +73,9 @@ func (k *walKeeper) run() {
 		}
 		frames, err := checkpoint(k.conn, "PASSIVE")
 		if err != nil {
-			k.logger.Warn("checkpointing the queue", "error", err)
+			if k.passing.allow(time.Now()) {
+				k.logger.Warn("checkpointing the queue", "error", err)
+			}
 			continue
 		}
 		if frames >= restartFrames {
