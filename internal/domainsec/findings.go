@@ -48,14 +48,23 @@ func receiveFindings(c *directory.Configuration, r *directory.ReceiveConnector) 
 			listDomains(listed)),
 		Fix: "Write domainSecureEnabled: true (with authMechanism: [Tls]), or take AnonymousUsers from permissionGroups",
 	}
-	if onLoopbackOnly(r) {
+	switch {
+	case r.ServesInsideOnly():
+		f.Level = directory.LevelWarning
+		f.Text = fmt.Sprintf("it lacks domainSecureEnabled, so that any of the inside clients in its remoteIPRanges may send as %s", listDomains(listed))
+	case onLoopbackOnly(r):
 		f.Level = directory.LevelWarning
 		f.Text = fmt.Sprintf("it lacks domainSecureEnabled, so that whatever reaches it on this machine may send as %s", listDomains(listed))
 	}
 	return []directory.Finding{f}
 }
 
+// onLoopbackOnly reports whether clients are on this machine. Through a proxy on
+// this machine they come from anywhere.
 func onLoopbackOnly(r *directory.ReceiveConnector) bool {
+	if len(r.ProxyProtocolFrom) > 0 {
+		return false
+	}
 	for _, b := range r.Bindings {
 		ap, err := netip.ParseAddrPort(b)
 		if err != nil || !ap.Addr().IsLoopback() {

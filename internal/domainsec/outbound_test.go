@@ -215,6 +215,16 @@ func TestFindings(t *testing.T) {
 			PermissionGroups: []directory.PermissionGroup{directory.GroupAnonymousUsers, directory.GroupPartners},
 		}
 	}
+	addresses := func(texts ...string) (out []directory.AddressRange) {
+		for _, s := range texts {
+			r, err := directory.ParseAddressRange(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, r)
+		}
+		return out
+	}
 	good := func() *directory.Configuration {
 		return &directory.Configuration{
 			Partners:          []directory.Partner{*enforcing()},
@@ -236,6 +246,16 @@ func TestFindings(t *testing.T) {
 		{"the other door on loopback", func(c *directory.Configuration) {
 			c.ReceiveConnectors[0].DomainSecureEnabled, c.ReceiveConnectors[0].Bindings = false, []string{"127.0.0.1:25"}
 		}, []string{"warning receiveConnectors[Inet]"}},
+		{"the other door behind a proxy on loopback", func(c *directory.Configuration) {
+			c.ReceiveConnectors[0].DomainSecureEnabled, c.ReceiveConnectors[0].Bindings = false, []string{"127.0.0.1:25"}
+			c.ReceiveConnectors[0].ProxyProtocolFrom = addresses("127.0.0.1")
+		}, []string{"error receiveConnectors[Inet]"}},
+		{"the other door for inside clients", func(c *directory.Configuration) {
+			c.ReceiveConnectors[0].DomainSecureEnabled, c.ReceiveConnectors[0].RemoteIPRanges = false, addresses("10.0.0.0/8")
+		}, []string{"warning receiveConnectors[Inet]"}},
+		{"the other door for inside clients and others", func(c *directory.Configuration) {
+			c.ReceiveConnectors[0].DomainSecureEnabled, c.ReceiveConnectors[0].RemoteIPRanges = false, addresses("10.0.0.0/8", "192.0.2.0/24")
+		}, []string{"error receiveConnectors[Inet]"}},
 		{"a door for partners alone", func(c *directory.Configuration) {
 			c.ReceiveConnectors[0].DomainSecureEnabled = false
 			c.ReceiveConnectors[0].PermissionGroups = []directory.PermissionGroup{directory.GroupPartners}
