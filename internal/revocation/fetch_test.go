@@ -60,10 +60,18 @@ func TestFetchFaults(t *testing.T) {
 			w.Header().Set("X-Long", strings.Repeat("x", 2*maxResponseHeaderBytes))
 		}, "header"},
 		{"redirect loop", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.String(), http.StatusFound) }, "more than 3 redirects"},
-		{"redirect to https", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://crl.example/", http.StatusFound) }, "is https"},
-		{"redirect to a file", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "file:///etc/passwd", http.StatusFound) }, "is not http"},
-		{"redirect to nowhere", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://other.example/", http.StatusFound) }, "no such host"},
-		{"redirect to a multicast address", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://224.0.0.1/", http.StatusFound) }, "multicast"},
+		{"redirect to https", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://crl.example/", http.StatusFound)
+		}, "is https"},
+		{"redirect to a file", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "file:///etc/passwd", http.StatusFound)
+		}, "is not http"},
+		{"redirect to nowhere", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://other.example/", http.StatusFound)
+		}, "no such host"},
+		{"redirect to a multicast address", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://224.0.0.1/", http.StatusFound)
+		}, "multicast"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
