@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -61,11 +62,15 @@ type content struct {
 }
 
 // NewContent begins a message's content. ErrMemory says that the global budget
-// is spent (452); ErrStopped that the queue is. ctx bounds the writes to the
+// is spent (452), ErrFull that the disk is (452); ErrStopped that the queue is
+// not running. ctx bounds the writes to the
 // content, too.
 func (q *Queue) NewContent(ctx context.Context) (Content, error) {
 	if !q.running.Load() {
 		return nil, ErrStopped
+	}
+	if err := q.o.Ready(); err != nil {
+		return nil, fmt.Errorf("beginning a message: %w", err)
 	}
 	b, err := q.memory.get(0)
 	if err != nil {

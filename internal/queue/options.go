@@ -87,6 +87,10 @@ type Options struct {
 	Observer  Observer // nil: nobody is told
 	// Settings returns the retry ladder as it is now.
 	Settings func() directory.Queue
+	// Ready says why no message can be stored at the moment, so that none is
+	// begun; nil from it, or no Ready: one can. For want of room it is ErrFull.
+	// It must be quick: each message asks.
+	Ready func() error
 	// MemoryBudget bounds the content held in memory, in octets; 0: DefaultMemoryBudget.
 	MemoryBudget int64
 	// Workers bounds the concurrent deliveries; 0: DefaultWorkers.
@@ -101,6 +105,10 @@ type Options struct {
 // ErrMemory says that the memory budget for content is spent. The client is
 // asked to come back later (452 4.3.1).
 var ErrMemory = errors.New("the memory budget for messages is spent")
+
+// ErrFull says that the disk has no room for another message. The client is
+// asked to come back later (452 4.3.1).
+var ErrFull = store.ErrFull
 
 // ErrStopped says that the queue has not been started or is being stopped.
 var ErrStopped = errors.New("the queue is not running")
@@ -121,6 +129,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Observer == nil {
 		o.Observer = nobody{}
+	}
+	if o.Ready == nil {
+		o.Ready = func() error { return nil }
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -25,16 +25,16 @@ type Queue struct {
 
 	mu       sync.Mutex
 	lanes    map[Key]*lane
-	lastLane int64         // number of the youngest lane
-	lastIdle time.Time     // when idle lanes were last looked for
-	timers   timers        // lanes that wait for a time
-	starved  []*lane       // lanes that wait for a worker, first come first served
-	aside    *lane         // takes deliveries that need a look but no attempt, of all lanes
-	started  bool          // workers may run
-	working  int           // workers running
-	settling int           // settlements on their way
-	unsaved  []*settlement // settlements that the engine could not take
-	idle     *sync.Cond    // over mu: working or settling has become 0
+	lastLane int64      // number of the youngest lane
+	lastIdle time.Time  // when idle lanes were last looked for
+	timers   timers     // lanes that wait for a time
+	starved  []*lane    // lanes that wait for a worker, first come first served
+	aside    *lane      // takes deliveries that need a look but no attempt, of all lanes
+	started  bool       // workers may run
+	working  int        // workers running
+	settling int        // settlements on their way
+	unsaved  unsaved    // settlements that the engine could not take
+	idle     *sync.Cond // over mu: working or settling has become 0
 
 	work       context.Context // of the workers; ends when Stop's patience does
 	cancelWork context.CancelFunc
@@ -227,7 +227,7 @@ func (q *Queue) Stop(ctx context.Context) error {
 	for q.working > 0 || q.settling > 0 {
 		q.idle.Wait()
 	}
-	if n := len(q.unsaved); n > 0 {
+	if n := q.unsaved.waiting; n > 0 {
 		return fmt.Errorf("stopping queue: %d outcomes could not be stored, their deliveries will be repeated", n)
 	}
 	return nil
@@ -279,17 +279,11 @@ func (q *Queue) tick(now time.Time) (next time.Duration, again []*settlement) {
 	if len(q.timers) > 0 {
 		next = min(next, q.timers[0].wake.Sub(now))
 	}
-	var later []*settlement
-	for _, t := range q.unsaved {
-		if wait := t.again.Sub(now); wait > 0 {
-			later = append(later, t)
-			next = min(next, wait)
-			continue
-		}
-		q.settling++
-		again = append(again, t)
+	again, wait := q.unsaved.due(now)
+	q.settling += len(again)
+	if wait > 0 {
+		next = min(next, wait)
 	}
-	q.unsaved = later
 	if now.Sub(q.lastIdle) >= idleCheck {
 		q.lastIdle = now
 		q.forgetIdle(now)

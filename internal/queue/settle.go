@@ -7,16 +7,13 @@ import (
 	"mailpact/internal/store"
 )
 
-// settleAgain is the wait before a settlement that the engine could not take is tried again.
-const settleAgain = time.Second
-
 // settlement is what an attempt brought about, on its way into the store.
 type settlement struct {
 	row     store.Settlement
 	reports []*prepared
 	// then moves the delivery on once the settlement is durable; Queue.mu is held.
-	then  func(now time.Time)
-	again time.Time // when to try again after a fault
+	then   func(now time.Time)
+	failed bool // the engine could not take it at least once
 }
 
 // settle makes a settlement durable and moves its delivery on.
@@ -41,18 +38,21 @@ func (q *Queue) settled(t *settlement, err error) {
 		}
 	}
 	q.mu.Lock()
-	defer q.mu.Unlock()
 	if err != nil {
 		// The delivery stays with the settlement: were it tried again
 		// now, its outcomes could be stored in the wrong order.
-		q.o.Logger.Error("storing an outcome", "message", t.row.Message, "error", err)
-		t.again = now.Add(settleAgain)
-		q.unsaved = append(q.unsaved, t)
+		q.unsaved.add(t, now)
 		q.poke()
 	} else {
+		q.unsaved.stored(t)
 		t.then(now)
 	}
+	say := q.unsaved.say(err, now)
 	q.ended(&q.settling)
+	q.mu.Unlock()
+	if say != nil {
+		say(q.o.Logger)
+	}
 }
 
 // round is the circumstances of an attempt.
