@@ -39,6 +39,12 @@ type Engine interface {
 	OpenContent(ctx context.Context, id int64) (io.ReadCloser, error)
 	// List returns messages in order of their ids.
 	List(ctx context.Context, o store.ListOptions) ([]store.Message, error)
+	// SuspendQueue makes durable that the queue with this key is suspended,
+	// or that it no longer is. It says so for every node, and may repeat what
+	// is known already.
+	SuspendQueue(ctx context.Context, queue []byte, suspended bool) error
+	// SuspendedQueues returns the keys of the suspended queues, each once.
+	SuspendedQueues(ctx context.Context) ([][]byte, error)
 }
 
 // Observer is told what becomes of messages. Its methods are called from many

@@ -52,6 +52,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Store) {
 		{"list", list},
 		{"claim", claim},
 		{"adopt", adopt},
+		{"suspended queues", suspendedQueues},
 		{"ids are never used twice", idsGrow},
 		{"many writers", manyWriters},
 		{"content is read while others write", readWhileWriting},

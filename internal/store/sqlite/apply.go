@@ -30,6 +30,7 @@ type writer struct {
 	deleteDelivery, deleteMessage, deleteRows *statement
 	insertStaged, deleteStaged                *statement
 	reserve, adopt                            *statement
+	suspend, resume                           *statement
 	all                                       []*statement
 }
 
@@ -58,6 +59,8 @@ func newWriter(ctx context.Context, c conn, node int64) (*writer, error) {
 		{&w.deleteStaged, 1, "DELETE FROM staged WHERE id=?"},
 		{&w.reserve, 1, "UPDATE counters SET value=? WHERE name='message'"},
 		{&w.adopt, 3, "UPDATE messages SET node=? WHERE id>? AND id<=?"},
+		{&w.suspend, 1, "INSERT INTO suspended (queue) VALUES (?) ON CONFLICT DO NOTHING"},
+		{&w.resume, 1, "DELETE FROM suspended WHERE queue=?"},
 	} {
 		st, err := c.prepare(ctx, p.query, p.args)
 		if err != nil {
@@ -101,6 +104,20 @@ func (w *writer) apply(r *request) error {
 			return fmt.Errorf("adopting messages: %w", err)
 		}
 		return nil
+	case r.suspension != nil:
+		return w.setSuspended(r.suspension)
+	}
+	return nil
+}
+
+func (w *writer) setSuspended(s *suspension) error {
+	st := w.resume
+	if s.suspended {
+		st = w.suspend
+	}
+	st.args[0].Value = blob(s.queue)
+	if _, err := st.run(); err != nil {
+		return fmt.Errorf("noting a queue's suspension: %w", err)
 	}
 	return nil
 }

@@ -21,12 +21,19 @@ type request struct {
 	staging     *store.Staging     // store row, or forget the staging when row is nil
 	row         []byte
 	adopt       *adoption
+	suspension  *suspension
 
 	done func(error) // called once, by the committer; must not block
 }
 
 // adoption makes the messages with after < id <= last this node's own.
 type adoption struct{ after, last int64 }
+
+// suspension says whether a queue is suspended from now on.
+type suspension struct {
+	queue     []byte
+	suspended bool
+}
 
 // committer applies requests in groups, each with one fsync.
 type committer struct {

@@ -196,6 +196,11 @@ func (e *Engine) Settle(settlements []store.Settlement, done func(error)) {
 	}
 }
 
+// SuspendQueue makes durable that a queue is suspended, or that it no longer is.
+func (e *Engine) SuspendQueue(_ context.Context, queue []byte, suspended bool) error {
+	return e.wait(&request{suspension: &suspension{queue: queue, suspended: suspended}})
+}
+
 // wait submits a request and waits for its commit.
 func (e *Engine) wait(r *request) error {
 	result := make(chan error, 1)

@@ -133,6 +133,7 @@ func TestMigrateFromEveryVersion(t *testing.T) {
 		1: `INSERT INTO nodes VALUES (1, 'local'); UPDATE counters SET value=66;
 INSERT INTO messages VALUES (5, 1, 1700000000000, 3, x'0102'); INSERT INTO deliveries VALUES (5<<20|2, 7, x'03', x'04'); INSERT INTO content VALUES (5<<20, x'616263')`,
 	}
+	stored[2] = stored[1] + "; INSERT INTO suspended VALUES (x'03')"
 	for version := range len(migrations()) + 1 {
 		t.Run(fmt.Sprint(version), func(t *testing.T) {
 			rows, ok := stored[version]
@@ -164,6 +165,17 @@ INSERT INTO messages VALUES (5, 1, 1700000000000, 3, x'0102'); INSERT INTO deliv
 			}
 			if diff := cmp.Diff(message, got); diff != "" {
 				t.Errorf("message (-want +got):\n%s", diff)
+			}
+			suspended, err := e.SuspendedQueues(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var held [][]byte
+			if version >= 2 {
+				held = [][]byte{{3}}
+			}
+			if diff := cmp.Diff(held, suspended); diff != "" {
+				t.Errorf("suspended queues (-want +got):\n%s", diff)
 			}
 		})
 	}

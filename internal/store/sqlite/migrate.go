@@ -20,6 +20,8 @@ CREATE TABLE messages (id INTEGER PRIMARY KEY, node INTEGER NOT NULL, received I
 CREATE TABLE deliveries (id INTEGER PRIMARY KEY, due INTEGER NOT NULL, queue BLOB NOT NULL, state BLOB NOT NULL);
 CREATE TABLE content (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE staged (id INTEGER PRIMARY KEY);`,
+		// 2: queues that an administrator has suspended.
+		`CREATE TABLE suspended (queue BLOB PRIMARY KEY) WITHOUT ROWID;`,
 	}
 }
 

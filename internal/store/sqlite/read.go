@@ -12,7 +12,7 @@ import (
 
 // readStatements are the prepared statements of the reading connections.
 type readStatements struct {
-	content, size, message, deliveries, list, listQueue, foreign *sql.Stmt
+	content, size, message, deliveries, list, listQueue, foreign, suspended *sql.Stmt
 }
 
 func (e *Engine) openReaders(ctx context.Context, path string) error {
@@ -35,6 +35,7 @@ func (e *Engine) openReaders(ctx context.Context, path string) error {
 		{&e.statement.listQueue, `SELECT id, received, size, envelope FROM messages WHERE id IN
 (SELECT DISTINCT id>>20 AS message FROM deliveries WHERE id>=(?1+1)<<20 AND queue=?3 ORDER BY message LIMIT ?2) ORDER BY id`},
 		{&e.statement.foreign, "SELECT count(*) FROM messages WHERE id>? AND id<=? AND node<>?"},
+		{&e.statement.suspended, "SELECT queue FROM suspended ORDER BY queue"},
 	} {
 		st, err := e.readers.PrepareContext(ctx, p.query)
 		if err != nil {
@@ -148,6 +149,20 @@ func (e *Engine) Load(ctx context.Context, id int64) (*store.Message, error) {
 		return nil, store.ErrNotFound
 	}
 	return &messages[0], nil
+}
+
+// SuspendedQueues returns the keys of the suspended queues.
+func (e *Engine) SuspendedQueues(ctx context.Context) (queues [][]byte, err error) {
+	err = scan(ctx, e.statement.suspended, func(rows *sql.Rows) error {
+		var key []byte
+		err := rows.Scan(&key)
+		queues = append(queues, key)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the suspended queues: %w", err)
+	}
+	return queues, nil
 }
 
 // OpenContent returns the content of a message from its first octet. Rows are
