@@ -105,12 +105,12 @@ func (w *storeWriter) Write(p []byte) (int, error) {
 
 // storeFault logs an error of the queue and returns what the client is told.
 func (x *session) storeFault(doing string, err error) error {
-	if errors.Is(err, queue.ErrMemory) {
-		x.logger().Warn("a message was put off: the queue's memory is spent")
-		return refusal(kindOutOfMemory, x.id)
+	text, k := "a message could not be stored", kindStoreFault
+	if errors.Is(err, queue.ErrMemory) || errors.Is(err, queue.ErrFull) {
+		text, k = "a message was put off: there is no room for it", kindNoRoom
 	}
-	x.logger().Error("a message could not be stored", "doing", doing, keyError, err)
-	return refusal(kindStoreFault, x.id)
+	x.server.complain(text, keySession, x.id, keyConnector, x.connector.name, keyRemote, x.remote.String(), "doing", doing, keyError, err)
+	return refusal(k, x.id)
 }
 
 // received makes the Received field.

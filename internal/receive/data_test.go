@@ -222,6 +222,8 @@ func TestStoreErrors(t *testing.T) {
 	}{
 		{"no memory", func(q *memoryQueue) { q.newErr = fmt.Errorf("beginning: %w", queue.ErrMemory) }, "452 4.3.1 Insufficient system resources [id]"},
 		{"no memory while writing", func(q *memoryQueue) { q.writeErr = queue.ErrMemory }, "452 4.3.1 Insufficient system resources [id]"},
+		{"full disk", func(q *memoryQueue) { q.newErr = fmt.Errorf("beginning: %w", queue.ErrFull) }, "452 4.3.1 Insufficient system resources [id]"},
+		{"full disk in the end", func(q *memoryQueue) { q.acceptErr = fmt.Errorf("accepting: %w", queue.ErrFull) }, "452 4.3.1 Insufficient system resources [id]"},
 		{"cannot begin", func(q *memoryQueue) { q.newErr = errBoom }, "451 4.3.0 Message could not be stored. Please try again later [id]"},
 		{"cannot write", func(q *memoryQueue) { q.writeErr = errBoom }, "451 4.3.0 Message could not be stored. Please try again later [id]"},
 		{"cannot accept", func(q *memoryQueue) { q.acceptErr = errBoom }, "451 4.3.0 Message could not be stored. Please try again later [id]"},

@@ -30,7 +30,7 @@ const (
 	kindRecipientUnknown
 	kindHeaderTooLarge
 	kindTooManyHops
-	kindOutOfMemory
+	kindNoRoom
 	kindStoreFault
 	kindFromRefused
 	kindFromDeferred
@@ -68,7 +68,7 @@ var answers = [kindCount]answer{
 	kindRecipientUnknown:   {code: 550, enhanced: smtp.EnhancedCode{5, 1, 1}, text: "User unknown"},
 	kindHeaderTooLarge:     {code: 552, enhanced: smtp.EnhancedCode{5, 3, 4}, text: "Header size exceeds fixed maximum size"},
 	kindTooManyHops:        {code: 554, enhanced: smtp.EnhancedCode{5, 4, 6}, text: "Hop count exceeded - possible mail loop"},
-	kindOutOfMemory:        {code: 452, enhanced: smtp.EnhancedCode{4, 3, 1}, text: "Insufficient system resources"},
+	kindNoRoom:             {code: 452, enhanced: smtp.EnhancedCode{4, 3, 1}, text: "Insufficient system resources"},
 	kindStoreFault:         {code: 451, enhanced: smtp.EnhancedCode{4, 3, 0}, text: "Message could not be stored. Please try again later"},
 	kindFromRefused:        {code: 550, enhanced: smtp.EnhancedCode{5, 7, 1}, text: "From field names a domain this message is not authenticated for, Reason:FromMismatch"},
 	kindFromDeferred:       {code: 451, enhanced: smtp.EnhancedCode{4, 7, 1}, text: "From field names a domain this message is not authenticated for at the moment, Reason:FromMismatch"},

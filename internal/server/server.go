@@ -21,6 +21,7 @@ import (
 	"mailpact/internal/revocation"
 	"mailpact/internal/routing"
 	"mailpact/internal/send"
+	"mailpact/internal/store/sqlite"
 	"mailpact/internal/tracking"
 )
 
@@ -62,6 +63,7 @@ type Server struct {
 	own        *ownCertificates
 	router     *routing.Router
 	sender     *send.Sender
+	store      *sqlite.Engine
 	queue      *queue.Queue
 	receive    *receive.Server
 	admin      *admin.Service
@@ -230,6 +232,7 @@ func (s *Server) findings() []admin.Finding {
 	f = append(f, s.identity.current.Load().certificates.Findings(tlsNames(cfg), len(cfg.Partners) > 0)...)
 	f = append(f, s.own.findings()...)
 	f = append(f, s.reloads.findings()...)
+	f = append(f, diskFindings(s.store.Condition(), cfg.Server.DataDirectory)...)
 	for _, l := range []struct {
 		name string
 		lost int64

@@ -25,6 +25,7 @@ func (s *Server) openTransport(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("opening the queue's store: %w", err)
 	}
+	s.store = engine
 	s.undo.push("store", closing(engine.Close))
 	s.router = routing.New(routing.Options{Config: s.directory.Current, Resolver: s.resolver, SelfAddresses: s.selfAddresses})
 	s.sender = send.New(send.Options{
@@ -35,8 +36,8 @@ func (s *Server) openTransport(ctx context.Context) error {
 	s.queue, err = queue.Open(queue.Options{
 		Engine: engine, Router: queueRouter{s.router}, Deliverer: s.sender,
 		Reporter: &reporter{config: s.directory.Current}, Observer: &observer{counters: s.counters, tracking: s.tracking, hostname: string(cfg.Server.FQDN)},
-		Settings: func() directory.Queue { return s.directory.Current().Queue },
-		Logger:   s.o.Logger, Now: s.o.Now,
+		Settings: func() directory.Queue { return s.directory.Current().Queue }, Ready: engine.Ready,
+		Logger: s.o.Logger, Now: s.o.Now,
 	})
 	if err != nil {
 		return fmt.Errorf("opening the queue: %w", err)
