@@ -4,11 +4,11 @@
 // topology; what they share is the town, where every organisation has a
 // loopback address of its own and all use one port:
 //
-//	Contoso (ours)        mailpact  127.20.0.1   contoso.com
-//	Woodgrove Bank        a peer    127.20.0.2   woodgrovebank.com   a listed partner of Contoso
-//	Fabrikam              a peer    127.20.0.3   fabrikam.com        a stranger
+//	Contoso (ours)     mailpact   127.20.0.1    contoso.com
+//	Woodgrove Bank     a peer     127.20.0.2    woodgrovebank.com    a listed partner of Contoso
+//	strangers          a peer     127.20.1.N    strangerN.example
 //
-// Behind each of them stands a sink, which keeps what is handed to it. Contoso
+// Behind them stand sinks, which keep what is handed to them. Contoso
 // and Woodgrove trust each other's private CA, whose CRL is published on loopback.
 package interop
 
@@ -17,6 +17,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,9 +29,15 @@ import (
 const (
 	contosoHost   = "127.20.0.1"
 	woodgroveHost = "127.20.0.2"
-	fabrikamHost  = "127.20.0.3"
+	strangers     = 7
 	note          = "From: Alice <alice@%s>\r\nTo: Bob <bob@%s>\r\nSubject: rates\r\nMessage-ID: <1@%s>\r\n\r\nGood morning.\r\n.\r\n..dots\r\n"
 )
+
+// stranger returns the domain and the address of an organisation that nobody
+// knows; n is from 1 to strangers.
+func stranger(n int) (domain, host string) {
+	return fmt.Sprintf("stranger%d.example", n), fmt.Sprintf("127.20.1.%d", n)
+}
 
 // town is the organisations and what they share.
 type town struct {
@@ -39,7 +46,7 @@ type town struct {
 	contosoCA, woodgroveCA                *testkit.PKI
 	gateway                               *testkit.Gateway
 	postfix                               *testkit.Postfix
-	contosoBox, woodgroveBox, fabrikamBox *testkit.Sink
+	contosoBox, woodgroveBox, strangerBox *testkit.Sink
 	zone                                  *dnsserver.Server
 }
 
@@ -56,9 +63,14 @@ type townOptions struct {
 func foundTown(t *testing.T, contosoNames ...string) *town {
 	t.Helper()
 	w := &town{t: t, contosoCA: testkit.NewPKI(t, "Contoso Root"), woodgroveCA: testkit.NewPKI(t, "Woodgrove Root")}
-	w.port = testkit.FreePort(t, contosoHost, woodgroveHost, fabrikamHost)
+	hosts := []string{contosoHost, woodgroveHost}
+	for n := range strangers {
+		_, host := stranger(n + 1)
+		hosts = append(hosts, host)
+	}
+	w.port = testkit.FreePort(t, hosts...)
 	w.inner, w.plain = testkit.FreePort(t, contosoHost), testkit.FreePort(t, contosoHost)
-	w.contosoBox, w.woodgroveBox, w.fabrikamBox = testkit.StartSink(t, "127.0.0.1"), testkit.StartSink(t, "127.0.0.1"), testkit.StartSink(t, "127.0.0.1")
+	w.contosoBox, w.woodgroveBox, w.strangerBox = testkit.StartSink(t, "127.0.0.1"), testkit.StartSink(t, "127.0.0.1"), testkit.StartSink(t, "127.0.0.1")
 	if contosoNames == nil {
 		contosoNames = []string{"mail1.contoso.com", "contoso.com"}
 	}
@@ -166,15 +178,20 @@ func (w *town) from(host, sender, recipient string) {
 	testkit.Inject(w.t, testkit.HostPort(host, port), "alice@"+sender, "bob@"+recipient, []byte(fmt.Sprintf(note, sender, recipient, sender)))
 }
 
-// waitMessages waits until box has n messages, and returns the last.
-func (w *town) waitMessages(box *testkit.Sink, n int) string {
+// waitMessage waits until box has a message from or to the address, and returns it.
+func (w *town) waitMessage(box *testkit.Sink, address string) string {
 	w.t.Helper()
-	testkit.Eventually(w.t, 30*time.Second, fmt.Sprintf("%d messages arrive", n), func() bool { return len(box.Messages()) >= n })
-	got := box.Messages()
-	if len(got) != n {
-		w.t.Errorf("%d messages arrived, want %d", len(got), n)
-	}
-	return string(got[n-1].Data)
+	var data string
+	testkit.Eventually(w.t, 30*time.Second, "a message from or to "+address+" arrives", func() bool {
+		for _, m := range box.Messages() {
+			if m.From == address || slices.Contains(m.To, address) {
+				data = string(m.Data)
+				return true
+			}
+		}
+		return false
+	})
+	return data
 }
 
 type counters struct {
@@ -219,8 +236,13 @@ func (w *town) waitLastError(want string) {
 // startZone publishes everybody's MX records.
 func (w *town) startZone() {
 	w.t.Helper()
+	hosts := map[string]string{"contoso.com": contosoHost, "woodgrovebank.com": woodgroveHost}
+	for n := range strangers {
+		domain, host := stranger(n + 1)
+		hosts[domain] = host
+	}
 	zone := dnsserver.NewZone(60)
-	for domain, host := range map[string]string{"contoso.com": contosoHost, "woodgrovebank.com": woodgroveHost, "fabrikam.com": fabrikamHost} {
+	for domain, host := range hosts {
 		name := "mail1." + domain
 		for owner, record := range map[string]dnsserver.Record{domain: dnsserver.MX(10, name), name: dnsserver.Address(netip.MustParseAddr(host))} {
 			if err := zone.Set(owner, record); err != nil {

@@ -69,7 +69,6 @@ func StartExim(t testing.TB, o EximOptions) *Exim {
 	// The daemon stays in the foreground, in a process group with what it starts.
 	e.cmd = exec.Command(eximProgram, "-C", e.config, "-bdf", "-q2s")
 	e.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	e.cmd.Stdout, e.cmd.Stderr = os.Stderr, os.Stderr
 	if err := e.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -156,14 +155,13 @@ func (e *Exim) configuration(o EximOptions) string {
 		"dns_dnssec_ok":             "0",
 		"acl_smtp_rcpt":             "accept",
 		"acl_smtp_data":             "accept",
-		"log_selector":              "+tls_cipher +tls_certificate_verified +tls_peerdn +smtp_protocol_error +smtp_confirmation +received_recipients",
+		"log_selector":              "+tls_cipher +tls_certificate_verified +tls_peerdn +smtp_protocol_error +smtp_confirmation +received_recipients -queue_run -skip_delivery",
 		"dsn_advertise_hosts":       "*",
 		"smtp_return_error_details": "true",
 		// Large enough for a whole corpus in one session.
 		"smtp_accept_queue_per_connection": "0",
 	}
 	transport := map[string]string{
-		"driver":                    "smtp",
 		"interface":                 o.Host,
 		"allow_localhost":           "true",
 		"hosts_try_dane":            "",
@@ -180,7 +178,7 @@ func (e *Exim) configuration(o EximOptions) string {
 		host, port := splitAddress(e.t, o.NextHops[domain])
 		fmt.Fprintf(&b, "relay%d:\n  driver = manualroute\n  domains = %s\n  transport = remote\n  self = send\n  route_list = * %s::%d byname\n", i, domain, host, port)
 	}
-	b.WriteString("begin transports\nremote:\n")
+	b.WriteString("begin transports\nremote:\n  driver = smtp\n")
 	writeSettings(&b, "  ", transport)
 	b.WriteString("begin retry\n* * F,1h,1s\n")
 	return b.String()

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -37,7 +36,7 @@ func NewPKI(t testing.TB, name string) *PKI {
 	srv.Listener = l
 	srv.Start()
 	t.Cleanup(srv.Close)
-	return &PKI{CA: ca, t: t, dir: t.TempDir(), http: srv}
+	return &PKI{CA: ca, t: t, dir: peerDirectory(t, "pki"), http: srv}
 }
 
 // StopCRL takes the CRL server down.
@@ -70,11 +69,6 @@ func (p *PKI) write(name string, data []byte) string {
 	p.t.Helper()
 	path := filepath.Join(p.dir, name)
 	// Peers read these as their own user: readable by all is right for test keys.
-	if err := os.WriteFile(path, data, 0o644); err != nil {
-		p.t.Fatal(err)
-	}
-	if err := os.Chmod(p.dir, 0o755); err != nil {
-		p.t.Fatal(err)
-	}
+	writeAll(p.t, path, string(data))
 	return path
 }

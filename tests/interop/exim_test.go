@@ -1,0 +1,209 @@
+//go:build interop
+
+package interop
+
+import (
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"mailpact/tests/testkit"
+)
+
+// Exim as a stranger, whose certificate nobody here knows:
+//
+//	              opportunistic TLS, any certificate
+//	Contoso  <------------------------------------------->  strangerN.example
+//	mailpact 127.20.0.1                                     Exim 127.20.1.N
+//	   |  hand-off                                             |  relay
+//	   v                                                       v
+//	 sink 127.0.0.1                                          sink 127.0.0.1
+//
+// and Exim as a listed partner, with mutual TLS, both certificates verified:
+//
+//	Contoso  <------------------------------------------->  Woodgrove Bank
+//	mailpact 127.20.0.1                                     Exim 127.20.0.2
+
+// startExim starts a peer that relays for domain and for Contoso.
+func (w *town) startExim(host, domain string, box *testkit.Sink, main, transport map[string]string) *testkit.Exim {
+	w.t.Helper()
+	return testkit.StartExim(w.t, testkit.EximOptions{
+		Host: host, Port: w.port, Hostname: "mail1." + domain, Main: main, Transport: transport,
+		NextHops: map[string]string{"contoso.com": w.contoso(), domain: box.Addr},
+	})
+}
+
+func TestEximOpportunisticTLS(t *testing.T) {
+	testkit.RequireExim(t)
+	w := foundTown(t)
+	cert, key, _ := testkit.NewPKI(t, "A root that nobody trusts").Leaf("stranger", "somewhere.else.example")
+	tests := []struct {
+		name            string
+		main, transport map[string]string
+		received        string // in our Received field
+		logged          string // by Exim of what it received from us
+	}{
+		{
+			name: "TLS 1.3", received: " with ESMTPS\r\n (TLSv1.3 cipher TLS_AES_", logged: " P=esmtps X=TLS1.3:",
+		},
+		{
+			name:      "TLS 1.2",
+			main:      map[string]string{"tls_require_ciphers": "NORMAL:-VERS-ALL:+VERS-TLS1.2"},
+			transport: map[string]string{"tls_require_ciphers": "NORMAL:-VERS-ALL:+VERS-TLS1.2"},
+			received:  " with ESMTPS\r\n (TLSv1.2 cipher TLS_ECDHE_", logged: " P=esmtps X=TLS1.2:",
+		},
+		{
+			name:     "it has TLS 1.1 alone, which is better than none",
+			main:     map[string]string{"tls_require_ciphers": "NORMAL:-VERS-ALL:+VERS-TLS1.1"},
+			received: " with ESMTPS\r\n (TLSv1.3 ", logged: " P=esmtps X=TLS1.1:",
+		},
+		{
+			name:      "its client certificate is one that we do not know",
+			transport: map[string]string{"tls_certificate": cert, "tls_privatekey": key},
+			received:  "client certificate subject\r\n CN=somewhere.else.example, not verified)", logged: " P=esmtps X=TLS1.3:",
+		},
+		{
+			name:      "no TLS",
+			main:      map[string]string{"tls_advertise_hosts": ""},
+			transport: map[string]string{"hosts_avoid_tls": "*"},
+			received:  " with ESMTP id ", logged: " P=esmtp ",
+		},
+		{
+			name:     "STARTTLS is offered and not available",
+			main:     map[string]string{"tls_certificate": "/nonexistent/certificate.pem"},
+			received: " with ESMTPS\r\n (TLSv1.3 ", logged: " P=esmtp ",
+		},
+		{
+			name:     "no cipher in common",
+			main:     map[string]string{"tls_require_ciphers": "NORMAL:-VERS-ALL:+VERS-TLS1.2:-CIPHER-ALL:+CAMELLIA-128-CBC"},
+			received: " with ESMTPS\r\n (TLSv1.3 ", logged: " P=esmtp ",
+		},
+	}
+	for i, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := *w
+			w.t = t
+			main := map[string]string{"tls_advertise_hosts": "*", "tls_certificate": cert, "tls_privatekey": key}
+			maps.Copy(main, tt.main)
+			domain, host := stranger(i + 1)
+			exim := w.startExim(host, domain, w.strangerBox, main, tt.transport)
+
+			w.from(host, domain, "contoso.com")
+			m := w.waitMessage(w.contosoBox, "alice@"+domain)
+			if !strings.Contains(m, tt.received) || !strings.Contains(m, "Good morning.\r\n.\r\n..dots\r\n") {
+				t.Errorf("the message lacks %q, or was changed:\n%s", tt.received, m)
+			}
+			if strings.Contains(m, "Mailpact-") || strings.Contains(m, "x-domain-secured") {
+				t.Errorf("a stranger's message is marked:\n%s", m)
+			}
+
+			w.from(contosoHost, "contoso.com", domain)
+			m = w.waitMessage(w.strangerBox, "bob@"+domain)
+			if !strings.Contains(m, "Good morning.\r\n.\r\n..dots\r\n") || strings.Contains(m, "Mailpact-") {
+				t.Errorf("the message was changed, or our own header fields left the organisation:\n%s", m)
+			}
+			exim.WaitLog(" <= alice@contoso.com H=(mail1.contoso.com) ["+contosoHost+"]"+tt.logged, time.Second)
+		})
+	}
+	if c := w.counters(); c.DomainSecuredMessagesReceived+c.DomainSecuredMessagesSent+c.DomainSecuredOutboundSessionFailures != 0 {
+		t.Errorf("counters = %+v, want nothing secured", c)
+	}
+}
+
+// secureExim returns the settings of a partner's Exim, which verifies us both ways.
+func (w *town) secureExim(o townOptions) (main, transport map[string]string) {
+	w.t.Helper()
+	cert, key := w.woodgroveLeaf(o)
+	trusts := w.peersTrust(o).RootFile()
+	main = map[string]string{
+		"tls_advertise_hosts": "*", "tls_certificate": cert, "tls_privatekey": key,
+		"tls_verify_certificates": trusts, "tls_verify_hosts": contosoHost,
+	}
+	transport = map[string]string{
+		"tls_certificate": cert, "tls_privatekey": key, "tls_verify_certificates": trusts,
+		"hosts_require_tls": contosoHost, "tls_verify_hosts": contosoHost,
+	}
+	return main, transport
+}
+
+// TestEximDomainSecured has Exim as a partner in both directions: what is right
+// passes and is marked, what is wrong on either side does not pass.
+func TestEximDomainSecured(t *testing.T) {
+	testkit.RequireExim(t)
+	w := foundTown(t)
+	main, transport := w.secureExim(townOptions{})
+	exim := w.startExim(woodgroveHost, "woodgrovebank.com", w.woodgroveBox, main, transport)
+
+	w.fromWoodgrove()
+	m := w.waitMessage(w.contosoBox, "alice@woodgrovebank.com")
+	for _, want := range []string{"Mailpact-Domain-Secured: domain=woodgrovebank.com;", "x-domain-secured=pass", "Good morning.\r\n.\r\n..dots\r\n"} {
+		if !strings.Contains(m, want) {
+			t.Errorf("the message lacks %q:\n%s", want, m)
+		}
+	}
+	exim.WaitLog("CV=yes", time.Second)
+
+	w.fromContoso()
+	m = w.waitMessage(w.woodgroveBox, "bob@woodgrovebank.com")
+	if strings.Contains(m, "Mailpact-") {
+		t.Errorf("our own header fields left the organisation:\n%s", m)
+	}
+	exim.WaitLog(" <= alice@contoso.com H=(mail1.contoso.com) ["+contosoHost+"] P=esmtps X=TLS1.3:", time.Second)
+	if !strings.Contains(exim.Log(), `CV=yes DN="CN=mail1.contoso.com"`) {
+		t.Error("Exim has not verified our client certificate")
+	}
+	testkit.Eventually(t, 5*time.Second, "one message counted in each direction", func() bool {
+		c := w.counters()
+		return c.DomainSecuredMessagesReceived == 1 && c.DomainSecuredMessagesSent == 1 && c.DomainSecuredOutboundSessionFailures == 0
+	})
+}
+
+func TestEximAndGatewayRefuseEachOther(t *testing.T) {
+	testkit.RequireExim(t)
+	tests := []struct {
+		name            string
+		o               townOptions
+		main, transport map[string]string
+		fromExim        string // what Exim logs when it sends to us
+		fromContoso     string // the last error of our queue
+	}{
+		{
+			name: "wrong name", o: townOptions{woodgroveNames: []string{"mail.litware.com"}},
+			fromExim: "454 4.7.5 Certificate validation failure, Reason:SubjectMismatch", fromContoso: "SubjectMismatch",
+		},
+		{
+			name: "no certificates are asked for or presented",
+			main: map[string]string{"tls_verify_hosts": "", "tls_try_verify_hosts": ""}, transport: map[string]string{"tls_certificate": "", "tls_privatekey": ""},
+			fromExim: "454 4.7.5 Certificate validation failure, Reason:EmptyCertificate", fromContoso: "NotMutual",
+		},
+		{
+			name: "no TLS",
+			main: map[string]string{"tls_advertise_hosts": ""}, transport: map[string]string{"hosts_avoid_tls": "*", "hosts_require_tls": ""},
+			fromExim: "451 4.7.3 STARTTLS required to send mail from this domain", fromContoso: "NoTLS",
+		},
+		{
+			name: "Exim does not trust us", o: townOptions{distrust: true},
+			fromExim: "certificate verification failed", fromContoso: "OwnCertificateRefused",
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := foundTown(t)
+			main, transport := w.secureExim(tt.o)
+			maps.Copy(main, tt.main)
+			maps.Copy(transport, tt.transport)
+			exim := w.startExim(woodgroveHost, "woodgrovebank.com", w.woodgroveBox, main, transport)
+			w.fromWoodgrove()
+			w.fromContoso()
+			exim.WaitLog(tt.fromExim, 30*time.Second)
+			if !strings.Contains(exim.Log(), "== bob@contoso.com") {
+				t.Error("Exim did not defer")
+			}
+			w.waitLastError(tt.fromContoso)
+			if in, out := len(w.contosoBox.Messages()), len(w.woodgroveBox.Messages()); in+out != 0 {
+				t.Errorf("%d messages got in and %d out", in, out)
+			}
+		})
+	}
+}
