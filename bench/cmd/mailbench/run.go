@@ -25,6 +25,7 @@ import (
 type runOptions struct {
 	cells    string
 	pairs    int
+	attempts int
 	duration time.Duration
 	imageMB  int
 	binary   string
@@ -49,7 +50,8 @@ Exit code 1: a run failed, or a message was lost or came twice.`,
 	}
 	f := c.Flags()
 	f.StringVar(&o.cells, "cells", "", "cells, separated by commas, or all (default the first, "+trial.Cells()[0].Name+")")
-	f.IntVar(&o.pairs, "pairs", 3, "undisturbed pairs of runs per cell; at most twice as many are tried")
+	f.IntVar(&o.pairs, "pairs", 3, "undisturbed pairs of runs wanted for each cell")
+	f.IntVar(&o.attempts, "attempts", 0, "pairs tried at most for each cell (default twice --pairs)")
 	f.DurationVar(&o.duration, "duration", 8*time.Second, "how long the load lasts in each run")
 	f.IntVar(&o.imageMB, "image", 2048, "size in MB of the image for the queues")
 	f.StringVar(&o.binary, "mailpact", "bin/mailpact", "the program to measure")
@@ -95,7 +97,7 @@ func run(ctx context.Context, o runOptions, out, errOut io.Writer) (err error) {
 	fmt.Fprintf(errOut, "bench: %d processors, %s, queues on %s\n", rec.Machine.Processors, rec.Rival, rec.Queues)
 	sound := true
 	for _, c := range cells {
-		s, err := measureCell(ctx, t.options, c, o.pairs, errOut)
+		s, err := measureCell(ctx, t.options, c, o, errOut)
 		if err != nil {
 			return fmt.Errorf("measuring %s: %w", c.Title, err)
 		}
@@ -134,12 +136,15 @@ func rival(ctx context.Context, o runOptions) (trial.Rival, string) {
 		"Postfix " + peers.PostfixVersion(ctx)
 }
 
-// measureCell runs pairs until enough were undisturbed, or twice as many are over.
-func measureCell(ctx context.Context, o trial.Options, c trial.Cell, want int, errOut io.Writer) (trial.Summary, error) {
+// measureCell runs pairs until enough were undisturbed, or all attempts are used up.
+func measureCell(ctx context.Context, o trial.Options, c trial.Cell, r runOptions, errOut io.Writer) (trial.Summary, error) {
 	fmt.Fprintf(errOut, "bench: %s\n", c.Title)
 	var pairs []trial.Pair
-	quiet := 0
-	for len(pairs) < 2*want && quiet < want {
+	quiet, most := 0, r.attempts
+	if most == 0 {
+		most = 2 * r.pairs
+	}
+	for len(pairs) < most && quiet < r.pairs {
 		p, err := trial.RunPair(ctx, o, c, func(r *trial.Result) { fmt.Fprintf(errOut, "  %s\n", r.Line()) })
 		if err != nil {
 			return trial.Summary{}, err
@@ -149,7 +154,7 @@ func measureCell(ctx context.Context, o trial.Options, c trial.Cell, want int, e
 			quiet++
 		}
 	}
-	return trial.Summarize(c, pairs, want), nil
+	return trial.Summarize(c, pairs, r.pairs), nil
 }
 
 // theatre is what run has set up.
