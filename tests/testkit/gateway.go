@@ -16,7 +16,24 @@ import (
 	"time"
 )
 
-var buildOnce = sync.OnceValues(func() (string, error) {
+// built is the program, which is built once for all tests of the process.
+var built struct {
+	once sync.Once
+	path string
+	err  error
+}
+
+// Binary builds the program once for all tests of the process and returns its path.
+func Binary(t testing.TB) string {
+	t.Helper()
+	built.once.Do(func() { built.path, built.err = build() })
+	if built.err != nil {
+		t.Fatal(built.err)
+	}
+	return built.path
+}
+
+func build() (string, error) {
 	dir, err := os.MkdirTemp("", "mailpact-bin")
 	if err != nil {
 		return "", err
@@ -27,16 +44,14 @@ var buildOnce = sync.OnceValues(func() (string, error) {
 		return "", fmt.Errorf("building mailpact: %w\n%s", err, out)
 	}
 	return bin, nil
-})
+}
 
-// Binary builds the program once for all tests of the process and returns its path.
-func Binary(t testing.TB) string {
-	t.Helper()
-	bin, err := buildOnce()
-	if err != nil {
-		t.Fatal(err)
+// RemoveBinary removes what Binary has built. A package's TestMain calls it at the end.
+func RemoveBinary() {
+	built.once.Do(func() {})
+	if built.path != "" {
+		os.RemoveAll(filepath.Dir(built.path))
 	}
-	return bin
 }
 
 // Gateway is a running `mailpact serve`.
