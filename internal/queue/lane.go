@@ -75,7 +75,7 @@ type lane struct {
 	waiting deliveries             // by due time: deferred on their own account, or held
 	active  map[*delivery]struct{} // with a worker or a settlement
 	workers int
-	starved bool // in Queue.starved
+	starved bool // waits in Queue.crew
 
 	// failures counts the failed connections since the last good one. While
 	// there are any, nothing is tried before holdUntil, and then one delivery
@@ -165,14 +165,11 @@ func (q *Queue) dispatch(l *lane) {
 		now = q.o.Now()
 	}
 	for l.ready.len() > 0 && l.workers < q.limit(l) && (l.failures == 0 || !now.Before(l.holdUntil)) {
-		if q.working >= q.o.Workers {
-			if !l.starved {
-				l.starved = true
-				q.starved = append(q.starved, l)
-			}
+		if !q.crew.free(l.kind()) {
+			q.crew.starve(l)
 			return
 		}
-		q.working++
+		q.crew.begin(l.kind())
 		l.workers++
 		go q.worker(l, q.begin(l))
 	}
@@ -193,7 +190,7 @@ func (q *Queue) next(l *lane) *delivery {
 	if l.failures > 0 && q.o.Now().Before(l.holdUntil) {
 		return nil
 	}
-	if len(q.starved) > 0 {
+	if q.crew.wanted(l.kind()) {
 		return nil // others wait for a worker: lanes take turns
 	}
 	return q.begin(l)
@@ -207,7 +204,8 @@ func (q *Queue) worker(l *lane, d *delivery) {
 		d = q.next(l)
 		if d == nil {
 			l.workers--
-			q.ended(&q.working)
+			q.crew.running[l.kind()]--
+			q.ended(&q.crew.total)
 			q.feed()
 			q.dispatch(l)
 			if l.failures > 0 {
@@ -220,11 +218,7 @@ func (q *Queue) worker(l *lane, d *delivery) {
 
 // feed gives free workers to lanes that wait for one.
 func (q *Queue) feed() {
-	for len(q.starved) > 0 && q.working < q.o.Workers {
-		l := q.starved[0]
-		q.starved[0] = nil
-		q.starved = q.starved[1:]
-		l.starved = false
+	for l := q.crew.fed(); l != nil; l = q.crew.fed() {
 		q.dispatch(l)
 	}
 }

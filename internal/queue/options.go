@@ -99,7 +99,8 @@ type Options struct {
 	Ready func() error
 	// MemoryBudget bounds the content held in memory, in octets; 0: DefaultMemoryBudget.
 	MemoryBudget int64
-	// Workers bounds the concurrent deliveries; 0: DefaultWorkers.
+	// Workers bounds the concurrent deliveries; 0: DefaultWorkers. Those to
+	// hosts that DNS has named have three quarters at most.
 	Workers int
 	// WorkersPerQueue is how many concurrent deliveries a key may have
 	// without a backlog, MaxWorkersPerQueue with one; 0: the defaults.

@@ -28,13 +28,12 @@ type Queue struct {
 	lastLane int64      // number of the youngest lane
 	lastIdle time.Time  // when idle lanes were last looked for
 	timers   timers     // lanes that wait for a time
-	starved  []*lane    // lanes that wait for a worker, first come first served
 	aside    *lane      // takes deliveries that need a look but no attempt, of all lanes
 	started  bool       // workers may run
-	working  int        // workers running
+	crew     crew       // that make attempts
 	settling int        // settlements on their way
 	unsaved  unsaved    // settlements that the engine could not take
-	idle     *sync.Cond // over mu: working or settling has become 0
+	idle     *sync.Cond // over mu: crew.total or settling has become 0
 
 	work       context.Context // of the workers; ends when Stop's patience does
 	cancelWork context.CancelFunc
@@ -54,6 +53,7 @@ func Open(o Options) (*Queue, error) {
 		wake: make(chan struct{}, 1), end: make(chan struct{}), halt: make(chan struct{}),
 	}
 	q.memory.budget = o.MemoryBudget
+	q.crew = newCrew(o.Workers)
 	q.idle = sync.NewCond(&q.mu)
 	q.work, q.cancelWork = context.WithCancel(context.Background())
 	return q, nil
@@ -224,7 +224,7 @@ func (q *Queue) Stop(ctx context.Context) error {
 	defer cut()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for q.working > 0 || q.settling > 0 {
+	for q.crew.total > 0 || q.settling > 0 {
 		q.idle.Wait()
 	}
 	if n := q.unsaved.waiting; n > 0 {

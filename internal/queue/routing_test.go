@@ -280,8 +280,8 @@ func TestSlowDestinationDelaysNobody(t *testing.T) {
 			} else {
 				time.Sleep(time.Second)
 				mu.Lock()
-				if most != workers {
-					t.Errorf("%d deliveries at the same time, want %d", most, workers)
+				if want := workers * 3 / 4; most != want { // the rest is for next hops of our own
+					t.Errorf("%d deliveries at the same time, want %d", most, want)
 				}
 				mu.Unlock()
 			}
