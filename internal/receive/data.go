@@ -140,25 +140,6 @@ func (x *session) received(m *queue.Message) []byte {
 	return message.Received(o)
 }
 
-// mark makes the fields that say for which domain the message is secured.
-func (x *session) mark() []byte {
-	v := &x.tx.verdict
-	o := message.MarkOptions{
-		Domain:     v.Domain,
-		Name:       v.MatchedName,
-		TLS:        *x.tls,
-		By:         string(x.tx.view.configuration.Server.FQDN),
-		AuthservID: x.tx.view.authservID(),
-	}
-	if x.peerFacts != nil {
-		o.Certificate = *x.peerFacts
-	}
-	if v.Path != nil {
-		o.Revocation, o.RevocationTime = v.Path.Revocation, v.Path.RevocationTime
-	}
-	return message.Mark(o)
-}
-
 // queuedName is how the final reply names the message: by its Message-ID where
 // that can stand in a reply, else by the session.
 func (x *session) queuedName(m *queue.Message) string {

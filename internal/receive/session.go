@@ -44,6 +44,7 @@ type session struct {
 	chain     trust.ChainID               // of peer, hashed once
 	peerFacts *domainsec.CertificateFacts // nil: it presented none
 	peerSHA1  string
+	marks     marks
 
 	told         domainsec.Permissions // what the protocol log last named
 	toldOnce     bool
