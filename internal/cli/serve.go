@@ -49,6 +49,11 @@ func serve(ctx context.Context, o server.ConfigureOptions, level string, out, er
 	if err := l.UnmarshalText([]byte(level)); err != nil {
 		return &usageError{fmt.Errorf("--log-level %q: use debug, info, warn or error", level)}
 	}
+	// From the first moment to the last: a SIGHUP that nobody waits for would
+	// end the process.
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	logger := slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: l}))
 	cfg, err := server.Configure(o)
 	if err != nil {
@@ -76,29 +81,33 @@ func serve(ctx context.Context, o server.ConfigureOptions, level string, out, er
 		writeFirstSteps(out, s)
 	}
 	fmt.Fprintln(errOut, "ready")
-	run(ctx, s, o, logger)
+	run(ctx, s, runOptions{configure: o, hangup: hangup, logger: logger})
 	logger.Info("stopping: transactions under way may finish")
 	return stop(ctx, s)
 }
 
+// runOptions are what a running server is led by.
+type runOptions struct {
+	configure server.ConfigureOptions
+	hangup    <-chan os.Signal
+	logger    *slog.Logger
+}
+
 // run waits for the end, and reloads at SIGHUP.
-func run(ctx context.Context, s *server.Server, o server.ConfigureOptions, logger *slog.Logger) {
+func run(ctx context.Context, s *server.Server, o runOptions) {
 	notifier := server.NotifierFromEnvironment(os.Getenv, os.Getpid())
-	logFault(logger, notifier.Ready())
+	logFault(o.logger, notifier.Ready())
 	var watch sync.WaitGroup
 	defer watch.Wait()
 	watch.Go(func() { notifier.Watch(ctx, s.Alive) })
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
 	for {
 		select {
-		case <-hangup:
-			logFault(logger, notifier.Reloading())
-			reload(ctx, s, o)
-			logFault(logger, notifier.Ready())
+		case <-o.hangup:
+			logFault(o.logger, notifier.Reloading())
+			reload(ctx, s, o.configure)
+			logFault(o.logger, notifier.Ready())
 		case <-ctx.Done():
-			logFault(logger, notifier.Stopping())
+			logFault(o.logger, notifier.Stopping())
 			return
 		}
 	}

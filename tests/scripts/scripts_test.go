@@ -6,10 +6,11 @@
 //
 //	exits N command...           the command must end with exit code N
 //	nobody command...            run the command without root's rights
+//	activated ADDRESS command... run the command with a listening socket of a service manager
 //	waitfor SOCKET               wait until a server answers there
 //	inject SOCKET FROM TO FILE   send FILE to the server's first listener
 //	eventually command...        try the command until it succeeds
-//	terminate                    send SIGTERM to the processes in the background
+//	signal TERM|HUP              send a signal to the processes in the background
 //	certificate NAME DNSNAME...  make NAME.pem and NAME.key, self-signed
 //	authority FILE               make a root certificate
 //
@@ -31,6 +32,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
 
 	"mailpact/internal/admin"
 	"mailpact/internal/authority"
@@ -46,8 +48,9 @@ func TestMain(m *testing.M) {
 		"mailpact": func() {
 			os.Exit(cli.Run(os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 		},
-		"exits":  exits,
-		"nobody": nobody,
+		"exits":     exits,
+		"nobody":    nobody,
+		"activated": activated,
 	})
 }
 
@@ -76,7 +79,7 @@ func TestScripts(t *testing.T) {
 			"waitfor":     waitFor,
 			"inject":      inject,
 			"eventually":  eventually,
-			"terminate":   terminate,
+			"signal":      sendSignal,
 			"certificate": makeCertificate,
 			"authority":   makeAuthority,
 		},
@@ -137,6 +140,29 @@ func nobody() {
 	fail(syscall.Exec(bin, os.Args[1:], os.Environ())) // returns only if it fails
 }
 
+// activated becomes its arguments, with a socket on an address as the first
+// inherited descriptor (sd_listen_fds(3)).
+func activated() {
+	l, err := net.Listen("tcp4", os.Args[1])
+	if err != nil {
+		fail(err)
+	}
+	f, err := l.(*net.TCPListener).File()
+	if err != nil {
+		fail(err)
+	}
+	bin, err := exec.LookPath(os.Args[2])
+	if err != nil {
+		fail(err)
+	}
+	const first = 3
+	if err := unix.Dup3(int(f.Fd()), first, 0); err != nil {
+		fail(err)
+	}
+	env := append(os.Environ(), "LISTEN_FDS=1", "LISTEN_PID="+strconv.Itoa(os.Getpid()))
+	fail(syscall.Exec(bin, os.Args[2:], env))
+}
+
 func fail(err error) {
 	fmt.Fprintf(os.Stderr, "%s: %v\n", strings.Join(os.Args, " "), err)
 	os.Exit(125)
@@ -184,12 +210,15 @@ func retry(ts *testscript.TestScript, try func() error) {
 	}
 }
 
-func terminate(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) > 0 {
-		ts.Fatalf("usage: terminate")
+// sendSignal is meant for processes in the background; testscript's own kill
+// knows neither SIGTERM nor SIGHUP.
+func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
+	signals := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP}
+	if neg || len(args) != 1 || signals[args[0]] == 0 {
+		ts.Fatalf("usage: signal TERM|HUP")
 	}
 	for _, cmd := range ts.BackgroundCmds() {
-		ts.Check(cmd.Process.Signal(syscall.SIGTERM))
+		ts.Check(cmd.Process.Signal(signals[args[0]]))
 	}
 }
 
