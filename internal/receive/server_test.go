@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,13 +21,18 @@ import (
 	"mailpact/internal/trust"
 )
 
+// extension is a row of an EHLO reply behind its first line: the loop's affair.
+var extension = regexp.MustCompile(`^>250[- ][A-Z0-9]+( [0-9]+)?$`)
+
 func TestTranscript(t *testing.T) {
 	w := newWorld(t)
 	p := w.dial()
 	p.startTLS(partnerCertificate(t, "", "mail.woodgrovebank.com"))
 	p.message("alice@woodgrovebank.com", "bob@contoso.com", letter("alice@woodgrovebank.com"))
 	p.want("QUIT", "221 2.0.0 Service closing transmission channel")
-	rows := w.recorder.session(t)
+	rows := slices.DeleteFunc(w.recorder.session(t), func(r string) bool {
+		return extension.MatchString(r) && r != ">250-STARTTLS"
+	})
 	for i, r := range rows {
 		if strings.HasPrefix(r, ">220 mail") {
 			rows[i] = ">220 banner"
@@ -39,14 +46,14 @@ func TestTranscript(t *testing.T) {
 		"*SMTPSubmit SMTPAcceptAnySender SMTPAcceptAuthoritativeDomainSender AcceptRoutingHeaders,Set Session Permissions",
 		">220 banner",
 		"<EHLO client.example",
-		">250-mail.contoso.com Hello [127.0.0.1]", ">250-SIZE 1048576", ">250-PIPELINING", ">250-ENHANCEDSTATUSCODES", ">250-STARTTLS", ">250 8BITMIME",
+		">250-mail.contoso.com Hello [127.0.0.1]", ">250-STARTTLS",
 		"<STARTTLS",
 		">220 2.0.0 SMTP server ready",
 		"*CN=mail.contoso.com,Sending certificate",
 		"*CN=mail.woodgrovebank.com,Received certificate",
 		"*,TLS protocol TLSv1.3 negotiation succeeded",
 		"<EHLO client.example",
-		">250-mail.contoso.com Hello [127.0.0.1]", ">250-SIZE 1048576", ">250-PIPELINING", ">250-ENHANCEDSTATUSCODES", ">250 8BITMIME",
+		">250-mail.contoso.com Hello [127.0.0.1]",
 		"<MAIL FROM:<alice@woodgrovebank.com>",
 		"*SMTPSubmit AcceptRoutingHeaders,Set Session Permissions",
 		"*message,receiving message",

@@ -58,12 +58,9 @@ func TestSTARTTLSIsOffered(t *testing.T) {
 				w.own.set()
 			}
 			p := w.dial()
-			want := "250-mail.contoso.com Hello [127.0.0.1]|250-SIZE 1048576|250-PIPELINING|250-ENHANCEDSTATUSCODES|250 8BITMIME"
-			if tt.offered {
-				want = strings.Replace(want, "250 8BIT", "250-STARTTLS|250 8BIT", 1)
-			}
-			if got := p.hello(); got != want {
-				t.Errorf("EHLO\n got %q\nwant %q", got, want)
+			got := p.hello()
+			if !strings.HasPrefix(got, "250-mail.contoso.com Hello [127.0.0.1]|250-SIZE 1048576|") || strings.Contains(got, "-STARTTLS|") != tt.offered {
+				t.Errorf("EHLO: %q", got)
 			}
 			p.hello() // a second one tells nothing twice
 			log := w.log.String()
