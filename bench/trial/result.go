@@ -107,9 +107,9 @@ type Summary struct {
 	CPURatio  float64 `json:"cpuRatio"`
 }
 
-// Summarize takes the medians of the sound pairs that were quiet, or of all
+// Summarise takes the medians of the sound pairs that were quiet, or of all
 // sound ones when fewer than want were.
-func Summarize(c Cell, pairs []Pair, want int) Summary {
+func Summarise(c Cell, pairs []Pair, want int) Summary {
 	s := Summary{Cell: c, Pairs: pairs}
 	var sound, quiet []Pair
 	for _, p := range pairs {

@@ -109,7 +109,7 @@ func pair(postfix, mailpact float64, spoil func(*Pair)) Pair {
 	return p
 }
 
-func TestSummarize(t *testing.T) {
+func TestSummarise(t *testing.T) {
 	fine := func(*Pair) {}
 	disturbed := func(p *Pair) { p.Rival.Shares.Foreign = 0.5 }
 	broken := func(p *Pair) { p.Mailpact.Sink.Distinct-- }
@@ -130,7 +130,7 @@ func TestSummarize(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := Summarize(Cell{}, tt.pairs, tt.want)
+			s := Summarise(Cell{}, tt.pairs, tt.want)
 			if round(s.RateRatio) != tt.ratio || s.Counted != tt.counted || s.Quiet != tt.quiet {
 				t.Errorf("ratio %v of %d pairs, quiet %v", s.RateRatio, s.Counted, s.Quiet)
 			}
@@ -143,10 +143,10 @@ func TestSummarize(t *testing.T) {
 
 func round(f float64) float64 { return float64(int(f*1000+0.5)) / 1000 }
 
-func TestSummarizeWithoutPostfix(t *testing.T) {
+func TestSummariseWithoutPostfix(t *testing.T) {
 	p := pair(1, 5, func(*Pair) {})
 	p.Rival = nil
-	s := Summarize(Cell{Title: "alone"}, []Pair{p}, 1)
+	s := Summarise(Cell{Title: "alone"}, []Pair{p}, 1)
 	if round(s.Mailpact.Rate) != 5 || s.RateRatio != 0 || !s.Quiet {
 		t.Errorf("summary %+v", s)
 	}

@@ -154,7 +154,7 @@ func measureCell(ctx context.Context, o trial.Options, c trial.Cell, r runOption
 			quiet++
 		}
 	}
-	return trial.Summarize(c, pairs, r.pairs), nil
+	return trial.Summarise(c, pairs, r.pairs), nil
 }
 
 // theatre is what run has set up.
