@@ -26,6 +26,7 @@
 //
 // RFC 5321 (client), RFC 3207 (STARTTLS), RFC 6152 (8BITMIME: a message
 // received as such goes out unconverted to a host that does not offer it, as
-// nearly every system does). Deviation from RFC 5321, section 5.1: at most ten
-// connections are tried for a message at a time.
+// nearly every system does). Deviations from RFC 5321: at most ten connections
+// are tried for a message at a time (section 5.1), and the waits of section
+// 4.5.3.2 end sooner where the bound on a whole set-up or transaction does.
 package send

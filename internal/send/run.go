@@ -3,6 +3,7 @@ package send
 import (
 	"context"
 	"errors"
+	"time"
 
 	"mailpact/internal/domainsec"
 	"mailpact/internal/queue"
@@ -40,7 +41,7 @@ func (s *Sender) run(ctx context.Context, a *attempt, j job) result {
 			worst = f
 			continue
 		}
-		outcomes, f := s.transact(ctx, a, c, j)
+		outcomes, f := s.carry(ctx, a, c, j)
 		if f == nil {
 			return result{outcomes: outcomes}
 		}
@@ -51,32 +52,25 @@ func (s *Sender) run(ctx context.Context, a *attempt, j job) result {
 			s.pool.drop(key)
 		}
 	}
-	hosts, err := s.o.Router.Hosts(ctx, a.route)
+	setUp, cancel := context.WithTimeout(ctx, s.o.SetUpTimeout)
+	defer cancel()
+	hosts, err := s.o.Router.Hosts(setUp, a.route)
 	if err != nil {
 		return routingFailed(j, err)
 	}
-	return s.overHosts(ctx, a, j, hosts, worst)
-}
-
-// overHosts tries the hosts in order. worst is a failure from before, or nil.
-func (s *Sender) overHosts(ctx context.Context, a *attempt, j job, hosts []routing.Host, worst *failure) result {
-	left := maxConnections
-	for _, h := range hosts {
-		for _, addr := range h.Addrs {
-			if left == 0 || ctx.Err() != nil {
-				break
-			}
-			if a.source.IsValid() && a.source.Is4() != addr.Addr().Is4() {
-				worst = worse(worst, &failure{remote: target{host: h.Name, addr: addr}.String(), reply: replyNoAddress()})
-				continue
-			}
-			left--
-			outcomes, f := s.overAddress(ctx, a, j, target{host: h.Name, addr: addr})
-			if f == nil {
-				return result{outcomes: outcomes}
-			}
-			worst = worse(worst, f)
+	targets, unfit := a.targets(hosts)
+	for i, t := range targets {
+		if setUp.Err() != nil {
+			break
 		}
+		outcomes, f := s.overAddress(ctx, hostShare(setUp, len(targets)-i), a, j, t)
+		if f == nil {
+			return result{outcomes: outcomes}
+		}
+		worst = worse(worst, f)
+	}
+	if unfit != nil {
+		worst = worse(worst, unfit)
 	}
 	if worst == nil || ctx.Err() != nil && len(worst.reasons) == 0 {
 		worst = &failure{reply: replyStopping()}
@@ -84,17 +78,37 @@ func (s *Sender) overHosts(ctx context.Context, a *attempt, j job, hosts []routi
 	return deferAll(j, worst)
 }
 
-// overAddress opens a session of the attempt's level and gives it the message.
-func (s *Sender) overAddress(ctx context.Context, a *attempt, j job, t target) ([]queue.Outcome, *failure) {
+// targets returns the addresses to be tried, in order, and a failure for those
+// that cannot be, or nil.
+func (a *attempt) targets(hosts []routing.Host) (targets []target, unfit *failure) {
+	for _, h := range hosts {
+		for _, addr := range h.Addrs {
+			t := target{host: h.Name, addr: addr}
+			switch {
+			case a.source.IsValid() && a.source.Is4() != addr.Addr().Is4():
+				unfit = worse(unfit, &failure{remote: t.String(), reply: replyNoAddress()})
+			case len(targets) < maxConnections:
+				targets = append(targets, t)
+			}
+		}
+	}
+	return targets, unfit
+}
+
+// overAddress opens a session of the attempt's level, which must be ready by
+// deadline, and gives it the message.
+func (s *Sender) overAddress(ctx context.Context, deadline time.Time, a *attempt, j job, t target) ([]queue.Outcome, *failure) {
 	open := s.openOrdinary
 	if a.level == domainsec.LevelDomainSecure {
 		open = s.openSecured
 	}
-	c, f := open(ctx, a, t)
+	setUp, cancel := context.WithDeadline(ctx, deadline)
+	c, f := open(setUp, a, t)
+	cancel()
 	if f != nil {
 		return nil, f
 	}
-	return s.transact(ctx, a, c, j)
+	return s.carry(ctx, a, c, j)
 }
 
 // proveAgain judges an idle session again before it carries the next message.

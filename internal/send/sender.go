@@ -79,6 +79,14 @@ type Options struct {
 	DialTimeout      time.Duration // 30 s for one address
 	HandshakeTimeout time.Duration // 60 s
 	QuitTimeout      time.Duration // 5 s, for the reply to QUIT
+	// SetUpTimeout bounds the way to a session that is ready for mail, over all
+	// hosts of an attempt, and their names; 0 is 5 minutes. No single host gets
+	// more than half of what is left while others follow.
+	SetUpTimeout time.Duration
+	// TransactionTimeout bounds one message over one session, besides a second
+	// for every 16 KB of it; 0 is 25 minutes, of which RFC 5321 wants 10 for the
+	// last reply alone.
+	TransactionTimeout time.Duration
 	// IdleTimeout bounds how long an unused session is kept, besides the
 	// connector's ConnectionInactivityTimeout; 0 is 1 minute.
 	IdleTimeout time.Duration
@@ -120,6 +128,8 @@ func New(o Options) *Sender {
 	orDefault(&o.DialTimeout, 30*time.Second)
 	orDefault(&o.HandshakeTimeout, time.Minute)
 	orDefault(&o.QuitTimeout, 5*time.Second)
+	orDefault(&o.SetUpTimeout, 5*time.Minute)
+	orDefault(&o.TransactionTimeout, 25*time.Minute)
 	orDefault(&o.IdleTimeout, time.Minute)
 	return &Sender{
 		o: o, pool: newPool(o.QuitTimeout),

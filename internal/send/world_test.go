@@ -54,6 +54,7 @@ type worldOptions struct {
 	mode directory.Mode
 	edit func(*directory.Configuration)
 	own  *pkitest.LeafOptions // nil: mail.contoso.com
+	send func(*send.Options)  // nil: changes nothing
 }
 
 func newWorld(t testing.TB, o worldOptions) *world {
@@ -109,11 +110,15 @@ func newWorld(t testing.TB, o worldOptions) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.sender = send.New(send.Options{
+	options := send.Options{
 		Config: func() *directory.Configuration { return w.config }, Router: w.router, Verifier: verifier, Certificates: store, Counters: w.counters,
 		ProtocolLog: func(o protocollog.SessionOptions) send.SessionLog { return w.log.Session(o) },
 		Now:         w.clock, QuitTimeout: 2 * time.Second, DialTimeout: 2 * time.Second, HandshakeTimeout: 5 * time.Second,
-	})
+	}
+	if o.send != nil {
+		o.send(&options)
+	}
+	w.sender = send.New(options)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
