@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"strings"
@@ -148,6 +150,7 @@ type peerSession struct {
 	r      *bufio.Reader
 	number int
 	mail   mail
+	chunks string
 	count  int
 	tls    *tls.ConnectionState
 }
@@ -221,6 +224,8 @@ func (s *peerSession) command(verb, line string) bool {
 		s.say("250 2.1.5 Recipient OK")
 	case "DATA":
 		return s.data()
+	case "BDAT":
+		return s.bdat(line)
 	case "QUIT":
 		s.p.quit <- struct{}{}
 		s.say("221 2.0.0 Bye")
@@ -291,6 +296,35 @@ func (s *peerSession) data() bool {
 		}
 		b.WriteString(strings.TrimPrefix(line, "."))
 	}
+	return s.end(b.String())
+}
+
+// bdat takes a chunk; the peer offers CHUNKING by its keywords.
+func (s *peerSession) bdat(line string) bool {
+	var size int64
+	if _, err := fmt.Sscanf(line, "BDAT %d", &size); err != nil {
+		return false
+	}
+	var b strings.Builder
+	if _, err := io.CopyN(&b, s.r, size); err != nil {
+		return false
+	}
+	if len(s.mail.to) == 0 {
+		s.say("554 5.5.1 No valid recipients")
+		return true
+	}
+	s.chunks += b.String()
+	if !strings.HasSuffix(line, " LAST") {
+		s.say("250 2.0.0 Chunk received")
+		return true
+	}
+	data := s.chunks
+	s.chunks = ""
+	return s.end(data)
+}
+
+// end answers a whole message and reports whether the session goes on.
+func (s *peerSession) end(data string) bool {
 	if s.m.closeAt == "EOD" {
 		return false
 	}
@@ -298,7 +332,7 @@ func (s *peerSession) data() bool {
 		s.say(reply)
 		return true
 	}
-	s.mail.data = b.String()
+	s.mail.data = data
 	s.p.mu.Lock()
 	if !s.m.forget {
 		s.p.mails = append(s.p.mails, s.mail)

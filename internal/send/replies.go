@@ -30,6 +30,10 @@ func replyPeerTooLarge() smtp.Reply {
 	return smtp.NewReply(552, smtp.EnhancedCode{5, 3, 4}, "The message is larger than the next hop accepts")
 }
 
+func replyBinary() smtp.Reply {
+	return smtp.NewReply(554, smtp.EnhancedCode{5, 6, 3}, "The message is BINARYMIME, which the next hop does not offer, and is not converted")
+}
+
 func replyNoAddress() smtp.Reply {
 	return smtp.NewReply(451, smtp.EnhancedCode{4, 4, 1}, "No address of the next hop is of the family of the connector's sourceIPAddress")
 }

@@ -19,16 +19,11 @@ import (
 // session is not the caller's any more.
 func (s *Sender) transact(ctx context.Context, a *attempt, c *session, j job) ([]queue.Outcome, *failure) {
 	m := j.delivery.Message
-	ext := c.client.Extensions()
-	if ext.Size && ext.MaxMessageBytes > 0 && m.Size > ext.MaxMessageBytes {
+	if r := unable(c.client.Extensions(), m); !r.IsZero() {
 		s.release(ctx, a, c)
-		r := replyPeerTooLarge()
 		return same(j, queue.Outcome{Disposition: queue.Failed, Reply: r, LastError: r.String(), RemoteHost: c.remote}), nil
 	}
-	t := smtp.Transaction{From: m.From, Recipients: j.recipients, Parameters: smtp.MailParameters{Size: m.Size}}
-	if m.Body == smtp.Body8BitMIME && ext.EightBitMIME {
-		t.Parameters.Body = smtp.Body8BitMIME
-	}
+	t := smtp.Transaction{From: m.From, Recipients: j.recipients, Parameters: smtp.MailParameters{Size: m.Size, Body: m.Body}}
 	if c.log != nil {
 		c.log.Message(protocollog.ContextSending)
 	}
@@ -41,6 +36,18 @@ func (s *Sender) transact(ctx context.Context, a *attempt, c *session, j job) ([
 		return s.broken(c, j, res, errors.Join(err, closeErr), content)
 	}
 	return s.answered(ctx, a, c, j, res), nil
+}
+
+// unable returns why a host with extensions x cannot take m, as the reply that
+// m fails with; zero when it can.
+func unable(x smtp.Extensions, m *queue.Message) smtp.Reply {
+	switch {
+	case x.Size && x.MaxMessageBytes > 0 && m.Size > x.MaxMessageBytes:
+		return replyPeerTooLarge()
+	case m.Body == smtp.BodyBinaryMIME && !(x.Chunking && x.BinaryMIME):
+		return replyBinary() // it is not converted: that would break its signatures
+	}
+	return smtp.Reply{}
 }
 
 // answered turns the host's replies into outcomes.
@@ -85,9 +92,13 @@ func outcomeOf(c *session, a *attempt, r smtp.Reply) queue.Outcome {
 }
 
 // broken ends a session whose transaction did not come to its end; the client
-// has closed the connection. When nothing of the message was sent, a 421
-// included, the next session may be tried; otherwise the recipients wait,
-// except those that the host had refused for good.
+// has closed the connection. When the host has accepted no recipient, and so
+// cannot have taken the message, the next session may be tried, after a 421 too;
+// otherwise the recipients wait, except those that the host had refused for good.
+//
+// A host whose replies were lost may have taken it all the same. It then gets,
+// or another host does, a second copy, now or after a wait (RFC 5321, section
+// 4.5.3.2.6).
 func (s *Sender) broken(c *session, j job, res smtp.Result, err error, content *content) ([]queue.Outcome, *failure) {
 	c.close(err.Error())
 	if errors.Is(err, smtp.ErrBareLine) {
@@ -100,7 +111,7 @@ func (s *Sender) broken(c *session, j job, res smtp.Result, err error, content *
 		return same(j, queue.Outcome{Reply: r, LastError: fmt.Sprintf("%s (%v)", r, content.err), RemoteHost: c.remote}), nil
 	}
 	reply := replyOf(smtp.Reply{}, err)
-	if !content.opened {
+	if !content.opened || !res.Accepted {
 		return nil, &failure{remote: c.remote, reply: reply, detail: err.Error(), silent: timedOut(err)}
 	}
 	out := make([]queue.Outcome, len(j.recipients))

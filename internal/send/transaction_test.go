@@ -55,6 +55,15 @@ func TestFarSideMisbehaves(t *testing.T) {
 		{"too large", manner{keywords: []string{"SIZE 20"}}, false, queue.Failed, "552 5.3.4 "},
 	}
 	for _, tt := range tests {
+		// With CHUNKING the message leaves with its envelope.
+		chunking := tt
+		chunking.name += ", CHUNKING"
+		chunking.manner.keywords = append([]string{"CHUNKING"}, tt.manner.keywords...)
+		if _, ok := tt.manner.replies["DATA"]; !ok {
+			tests = append(tests, chunking)
+		}
+	}
+	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t, worldOptions{})
 			bad, good := newPeer(t, tt.manner), newPeer(t, manner{})

@@ -19,7 +19,8 @@ func (l *loop) grow() {
 	l.in = takeReader(&bodyReaders, &l.rest)
 }
 
-// shrink gives the large buffer back, which must be empty or never needed again.
+// shrink gives the large buffer back, which must be empty, and so must be what
+// grow has left for it to read, or never needed again.
 func (l *loop) shrink() {
 	if l.in != l.lines {
 		putReader(&bodyReaders, l.in)

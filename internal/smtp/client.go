@@ -42,6 +42,7 @@ type ClientOptions struct {
 // Extensions are the keywords of the last EHLO reply that the client knows.
 type Extensions struct {
 	STARTTLS, Pipelining, EightBitMIME, EnhancedStatusCodes bool
+	Chunking, BinaryMIME                                    bool
 	Size                                                    bool
 	MaxMessageBytes                                         int64 // SIZE argument; 0: none declared
 	Raw                                                     []string
@@ -53,7 +54,8 @@ type Transaction struct {
 	Recipients []ForwardPath
 	Parameters MailParameters
 	// Content is read once, as wire octets (CRLF line ends, not yet
-	// dot-stuffed). It is not read when no recipient was accepted.
+	// dot-stuffed). By DATA it is not read when no recipient was accepted; by
+	// BDAT its first chunk may have been read before anything was sent.
 	Content io.Reader
 }
 
@@ -65,6 +67,9 @@ type Transaction struct {
 type Result struct {
 	Recipients []Reply
 	Final      Reply // zero when the data was never sent
+	// Accepted: the host has accepted a recipient. Until then it cannot have
+	// taken the message.
+	Accepted bool
 }
 
 // ReplyError says that the peer refused a command. Command is its verb, and

@@ -69,6 +69,10 @@ func parseExtensions(lines []string) Extensions {
 			x.EightBitMIME = true
 		case equalFoldASCII(word, "ENHANCEDSTATUSCODES"):
 			x.EnhancedStatusCodes = true
+		case equalFoldASCII(word, "CHUNKING"):
+			x.Chunking = true
+		case equalFoldASCII(word, "BINARYMIME"):
+			x.BinaryMIME = true
 		case equalFoldASCII(word, "SIZE"):
 			x.Size = true
 			// RFC 1870, section 3: 0 or nothing means that no limit is declared.

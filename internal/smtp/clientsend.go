@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"time"
 )
 
@@ -21,17 +20,21 @@ const (
 )
 
 // Send carries one message. MAIL, every RCPT and DATA leave in one write when
-// the server offers PIPELINING; otherwise each waits for its reply.
+// the server offers PIPELINING; otherwise each waits for its reply. Where it
+// offers CHUNKING, BDAT takes the place of DATA (see chunkBytes), and a
+// message that is read in one chunk leaves in one write with its envelope.
 //
-// SIZE and BODY=8BITMIME are said when the server offers them. A message with
+// What Parameters say is said when the server offers it. A BINARYMIME message
+// goes to no server but one that offers BINARYMIME and CHUNKING; check
+// Extensions first, because for others Send returns an error. A message with
 // octets above 127 goes as it is to a server without 8BITMIME, because servers
 // that harm it are hardly found and a conversion would break its signatures.
 //
 // A refusal by the server is a Result, not an error. An error means that the
 // connection is closed: it broke, the server said 421 (a *ReplyError; the reply
 // stands in the Result too), or Content could not be read to its end, in which
-// case the final dot is not sent and the server has no message. Result has an
-// entry per recipient in any case.
+// case neither final dot nor last chunk is sent and the server has no message.
+// Result has an entry per recipient in any case.
 func (c *Client) Send(ctx context.Context, t Transaction) (Result, error) {
 	result := Result{Recipients: make([]Reply, len(t.Recipients))}
 	switch {
@@ -42,16 +45,26 @@ func (c *Client) Send(ctx context.Context, t Transaction) (Result, error) {
 	case len(t.Recipients) == 0:
 		return result, errors.New("sending to nobody")
 	}
-	if err := t.check(); err != nil {
+	if err := t.check(c.extensions); err != nil {
 		return result, err
 	}
 	s := sending{c: c, t: &t, result: &result, pipelined: c.extensions.Pipelining}
+	if c.extensions.Chunking {
+		b := chunkBuffers.Get().(*chunkBuffer)
+		b.n, b.filled, b.last, b.check = 0, false, false, lineCheck{}
+		defer chunkBuffers.Put(b)
+		s.chunk = b
+	}
 	return result, c.step(ctx, s.run)
 }
 
-// check keeps line ends and other controls out of commands: the paths may have
-// been made by hand.
-func (t *Transaction) check() error {
+// check keeps line ends and other controls out of commands, because the paths
+// may have been made by hand, and binary content out of servers that would not
+// keep it as it is.
+func (t *Transaction) check(x Extensions) error {
+	if t.Parameters.Body == BodyBinaryMIME && !(x.BinaryMIME && x.Chunking) {
+		return errors.New("sending a BINARYMIME message to a server that does not offer BINARYMIME and CHUNKING")
+	}
 	if !safeMailbox(t.From.Mailbox) {
 		return errors.New("reverse-path with a character that no command may contain")
 	}
@@ -87,135 +100,38 @@ type sending struct {
 	t         *Transaction
 	result    *Result
 	pipelined bool
+	chunk     *chunkBuffer // nil: DATA is used
 
 	resetDue, mailDue, dataDue bool // sent, not yet answered
+	chunksDue                  int  // BDAT commands sent, not yet answered
 	mailRefused                bool
 	sent, answered, accepted   int // recipients
 	data                       Reply
 }
 
 func (s *sending) run() error {
+	if s.chunk != nil && s.pipelined {
+		if err := s.readChunk(); err != nil {
+			return err
+		}
+	}
 	if err := s.envelope(); err != nil {
 		return err
 	}
 	switch {
+	case s.chunk != nil && s.accepted > 0:
+		return s.chunks()
+	case s.chunksDue > 0: // it was sent before its refusal could be read
+		_, err := s.read("BDAT", s.c.o.DataEndTimeout)
+		return err
+	case s.chunk != nil:
+		return nil
 	case s.data.Code == 354 && s.accepted > 0:
 		return s.body()
 	case s.data.Code == 354:
 		return s.nothing()
 	case s.data.Code != 0:
 		s.fill(s.data)
-	}
-	return nil
-}
-
-// envelope sends the commands through DATA and collects their replies.
-func (s *sending) envelope() error {
-	if s.c.unfinished {
-		s.c.put([]byte("RSET\r\n"))
-		s.resetDue = true
-		if err := s.lockStep(); err != nil {
-			return err
-		}
-	}
-	s.c.line = s.appendMail(s.c.line[:0])
-	s.c.put(s.c.line)
-	s.mailDue = true
-	if err := s.lockStep(); err != nil {
-		return err
-	}
-	for _, to := range s.t.Recipients {
-		if s.c.out.Buffered() >= maxGroupBytes {
-			if err := s.collect(); err != nil {
-				return err
-			}
-		}
-		if s.mailRefused {
-			break
-		}
-		s.c.line = appendMailbox(append(s.c.line[:0], "RCPT TO:<"...), to.Mailbox)
-		s.c.line = append(s.c.line, '>', '\r', '\n')
-		s.c.put(s.c.line)
-		s.sent++
-		if err := s.lockStep(); err != nil {
-			return err
-		}
-	}
-	if !s.mailRefused && (s.pipelined || s.accepted > 0) {
-		s.c.put([]byte("DATA\r\n"))
-		s.dataDue = true
-	}
-	return s.collect()
-}
-
-// lockStep waits for the reply to the last command, unless commands may be pipelined.
-func (s *sending) lockStep() error {
-	if s.pipelined {
-		return nil
-	}
-	return s.collect()
-}
-
-// collect sends what is buffered and reads every reply that is due.
-func (s *sending) collect() error {
-	if err := s.c.out.Flush(); err != nil {
-		return fmt.Errorf("sending envelope: %w", err)
-	}
-	if s.resetDue {
-		r, err := s.read("RSET", s.c.o.CommandTimeout)
-		if err != nil {
-			return err
-		}
-		if r.Code != 250 {
-			return &ReplyError{Command: "RSET", Reply: r}
-		}
-		s.resetDue, s.c.unfinished = false, false
-	}
-	if s.mailDue {
-		r, err := s.read("MAIL", s.c.o.CommandTimeout)
-		if err != nil {
-			return err
-		}
-		if r.Code/100 == 3 {
-			return fmt.Errorf("%w: %d to MAIL", ErrMalformedReply, r.Code)
-		}
-		s.mailDue = false
-		if s.mailRefused = !r.Positive(); s.mailRefused {
-			s.fill(r)
-		} else {
-			s.c.unfinished = true
-		}
-	}
-	if err := s.collectRecipients(); err != nil {
-		return err
-	}
-	if s.dataDue {
-		r, err := s.read("DATA", min(s.c.o.CommandTimeout, dataInitiationTimeout))
-		if err != nil {
-			return err
-		}
-		if r.Positive() && r.Code != 354 {
-			return fmt.Errorf("%w: %d to DATA", ErrMalformedReply, r.Code)
-		}
-		s.dataDue, s.data = false, r
-	}
-	return nil
-}
-
-func (s *sending) collectRecipients() error {
-	for ; s.answered < s.sent; s.answered++ {
-		r, err := s.read("RCPT", s.c.o.CommandTimeout)
-		switch {
-		case err != nil:
-			return err
-		case s.mailRefused: // the reply to MAIL is the one that counts
-		case r.Code/100 == 3:
-			return fmt.Errorf("%w: %d to RCPT", ErrMalformedReply, r.Code)
-		case r.Positive():
-			s.accepted++
-		default:
-			s.result.Recipients[s.answered] = r
-		}
 	}
 	return nil
 }
@@ -315,35 +231,4 @@ func (s *sending) nothing() error {
 	}
 	s.c.unfinished = false
 	return nil
-}
-
-func (s *sending) appendMail(b []byte) []byte {
-	b = append(b, "MAIL FROM:<"...)
-	if !s.t.From.Null() {
-		b = appendMailbox(b, s.t.From.Mailbox)
-	}
-	b = append(b, '>')
-	if s.c.extensions.Size && s.t.Parameters.Size > 0 { // RFC 1870
-		b = strconv.AppendInt(append(b, " SIZE="...), s.t.Parameters.Size, 10)
-	}
-	if s.c.extensions.EightBitMIME && s.t.Parameters.Body == Body8BitMIME { // RFC 6152
-		b = append(b, " BODY=8BITMIME"...)
-	}
-	return append(b, '\r', '\n')
-}
-
-// appendMailbox appends what String returns, in the usual case without memory
-// of its own.
-func appendMailbox(b []byte, m Mailbox) []byte {
-	if !isDotString(m.LocalPart) {
-		return append(b, m.String()...)
-	}
-	b = append(b, m.LocalPart...)
-	switch {
-	case m.Domain != "":
-		b = append(append(b, '@'), m.Domain...)
-	case m.Literal != "":
-		b = append(append(b, '@'), m.Literal...)
-	}
-	return b
 }

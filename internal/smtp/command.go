@@ -16,6 +16,7 @@ const (
 	verbMAIL
 	verbRCPT
 	verbDATA
+	verbBDAT
 	verbRSET
 	verbNOOP
 	verbHELP
@@ -27,8 +28,8 @@ const (
 // verbNames are the commands by verb, as HELP lists them.
 var verbNames = [...]string{
 	verbHELO: "HELO", verbEHLO: "EHLO", verbSTARTTLS: "STARTTLS", verbMAIL: "MAIL",
-	verbRCPT: "RCPT", verbDATA: "DATA", verbRSET: "RSET", verbNOOP: "NOOP",
-	verbHELP: "HELP", verbVRFY: "VRFY", verbQUIT: "QUIT",
+	verbRCPT: "RCPT", verbDATA: "DATA", verbBDAT: "BDAT", verbRSET: "RSET",
+	verbNOOP: "NOOP", verbHELP: "HELP", verbVRFY: "VRFY", verbQUIT: "QUIT",
 }
 
 // unimplemented are commands of RFC 5321, RFC 1985 and RFC 4954 that are
@@ -36,11 +37,12 @@ var verbNames = [...]string{
 var unimplemented = [...]string{"EXPN", "ETRN", "TURN", "SEND", "SOML", "SAML", "AUTH"}
 
 // parseCommand splits a line into verb and argument. White space at the end of
-// the line is tolerated (RFC 5321, section 4.1.1).
+// the line is tolerated (RFC 5321, section 4.1.1). A control character ends the
+// verb, so that a BDAT is known as one whatever stands behind it.
 func parseCommand(line []byte) (verb, []byte) {
 	line = bytes.TrimRight(line, " \t")
 	word, argument := line, []byte(nil)
-	if i := bytes.IndexByte(line, ' '); i >= 0 {
+	if i := bytes.IndexFunc(line, func(r rune) bool { return r <= ' ' }); i >= 0 {
 		word, argument = line[:i], bytes.TrimLeft(line[i:], " ")
 	}
 	for v, name := range verbNames {

@@ -80,7 +80,7 @@ func parseAnything(t *testing.T, line []byte) {
 		if path[0] != '<' || path[len(path)-1] != '>' {
 			t.Fatalf("path %q of %q", path, line)
 		}
-		p, fault := parseMailParameters(parameters, true)
+		p, fault := parseMailParameters(parameters, allKeywords)
 		if fault == nil && p.Size < 0 {
 			t.Fatalf("size %d of %q", p.Size, line)
 		}

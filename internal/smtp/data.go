@@ -19,6 +19,12 @@ func (l *loop) data(ctx context.Context, argument []byte) {
 	case !l.transaction.open:
 		l.outOfOrder(&replyMailFirst)
 		return
+	case l.transaction.chunked:
+		l.protocolError(&replyChunked)
+		return
+	case l.transaction.binary:
+		l.protocolError(&replyBinaryData) // RFC 3030, section 3
+		return
 	case l.transaction.recipients == 0:
 		l.protocolError(&replyRcptFirst)
 		return
@@ -32,11 +38,7 @@ func (l *loop) data(ctx context.Context, argument []byte) {
 		return
 	}
 	l.grow()
-	l.body.reset(l.in, bodyLimits{
-		messageBytes: l.o.MaxMessageBytes,
-		lineBytes:    l.o.MaxLineBytes,
-		normalize:    l.o.BareLines == BareLinesNormalize,
-	})
+	l.body.reset(l.in, l.bodyLimits())
 	r, err := l.session.Data(ctx, &l.body)
 	l.body.drain()
 	if l.body.broken != nil {
@@ -44,29 +46,45 @@ func (l *loop) data(ctx context.Context, argument []byte) {
 		l.readFailed(l.body.broken)
 		return
 	}
-	r = l.dataReply(r, err)
-	if r.Positive() {
+	l.endData(&l.body.bodyReader, r, err)
+}
+
+func (l *loop) bodyLimits() bodyLimits {
+	return bodyLimits{
+		messageBytes: l.o.MaxMessageBytes,
+		lineBytes:    l.o.MaxLineBytes,
+		normalize:    l.o.BareLines == BareLinesNormalize,
+		binary:       l.transaction.binary,
+	}
+}
+
+// endData answers a message whose body has been read or dropped, and ends its
+// transaction. r and err are what the Session said.
+func (l *loop) endData(body *bodyReader, r Reply, err error) (accepted bool) {
+	r = l.dataReply(body, r, err)
+	if accepted = r.Positive(); accepted {
 		l.fruitless = 0
 	}
 	l.reply(&r)
 	l.endTransaction()
+	return accepted
 }
 
 // dataReply decides the final reply. A refusal of the Session stands. A
 // positive reply counts only when the Session has read the body to its proper
 // end: there is no other way to a 250.
-func (l *loop) dataReply(r Reply, err error) Reply {
+func (l *loop) dataReply(body *bodyReader, r Reply, err error) Reply {
 	var refused Reply
 	switch {
 	case err != nil && errors.As(err, &refused) && (refused.Temporary() || refused.Permanent()):
 		return refused
 	case err == nil && (r.Temporary() || r.Permanent()):
 		return r
-	case l.body.fault != nil:
-		return bodyFaultReply(l.body.fault)
+	case body.fault != nil:
+		return bodyFaultReply(body.fault)
 	case err != nil:
 		return l.refusal(err)
-	case !l.body.seenEnd:
+	case !body.seenEnd:
 		return l.refusal(errBodyUnread)
 	case r.IsZero():
 		return replyDataAccepted

@@ -3,32 +3,8 @@ package smtp
 import (
 	"bufio"
 	"bytes"
-	"errors"
-	"fmt"
 	"io"
 )
-
-// The faults of a message body that a Session learns from Read. After one of
-// them no more of the body is handed out; the loop reads on to the end of the
-// data and refuses the message whatever the Session answers.
-var (
-	// ErrMessageTooLarge says that the body is larger than ServerOptions.MaxMessageBytes.
-	ErrMessageTooLarge = errors.New("message too large")
-	// ErrBareLine says that the body contains a CR or LF outside CRLF. The
-	// client returns it too, for content that it does not send.
-	ErrBareLine = errors.New("bare CR or LF in a message")
-	// ErrLineTooLong says that a line is longer than ServerOptions.MaxLineBytes.
-	ErrLineTooLong = errors.New("line too long in a message")
-)
-
-var errBodyOver = errors.New("the message body was read after Data returned")
-
-// bodyLimits are the limits of a message body.
-type bodyLimits struct {
-	messageBytes int64 // without dot-stuffing
-	lineBytes    int   // with CRLF, without dot-stuffing
-	normalize    bool  // each bare CR or LF becomes CRLF
-}
 
 // dotReader reads mail data up to CRLF.CRLF and takes the dot-stuffing out
 // (RFC 5321, section 4.5.2). Only that sequence ends the data; the CRLF of the
@@ -36,70 +12,16 @@ type bodyLimits struct {
 // the end read a second message, with an envelope of the sender's choice, out
 // of one that everybody before them had carried as text.
 //
-// The body is handed out in slices of the buffer below, each as long as the
-// buffer holds octets without a stuffed dot between them.
+// Each slice that is handed out is as long as the buffer holds octets without a
+// stuffed dot between them.
 type dotReader struct {
-	in     *bufio.Reader
-	limits bodyLimits
-
-	lineStart bool  // a CRLF has just been read
-	line      int   // octets of the line so far
-	total     int64 // octets handed out
-	taken     int   // octets of in's buffer that the last slice covers
-	pending   []byte
-	ended     bool // CRLF.CRLF has been read
-	seenEnd   bool // and the reader of the body was told
-	closed    bool
-	fault     error // one of the faults above, for good
-	broken    error // the connection's error: the data has no end
+	bodyReader
+	lineStart bool // a CRLF has just been read
 }
 
 // reset begins a body. The zero dotReader is not usable before.
 func (r *dotReader) reset(in *bufio.Reader, limits bodyLimits) {
-	*r = dotReader{in: in, limits: limits, lineStart: true}
-}
-
-// Read implements io.Reader. io.EOF means that the body ended properly, and
-// nothing else does.
-func (r *dotReader) Read(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
-	}
-	if len(r.pending) == 0 {
-		var err error
-		if r.pending, err = r.next(); err != nil {
-			return 0, err
-		}
-	}
-	n := copy(p, r.pending)
-	r.pending = r.pending[n:]
-	return n, nil
-}
-
-// WriteTo implements io.WriterTo: it writes the body in slices of the buffer
-// without copying. A nil error means that the body ended properly.
-func (r *dotReader) WriteTo(w io.Writer) (int64, error) {
-	written := int64(0)
-	for {
-		if len(r.pending) == 0 {
-			var err error
-			if r.pending, err = r.next(); err != nil {
-				if r.seenEnd {
-					return written, nil
-				}
-				return written, err
-			}
-		}
-		n, err := w.Write(r.pending)
-		written += int64(n)
-		if err == nil && n < len(r.pending) {
-			err = io.ErrShortWrite
-		}
-		r.pending = r.pending[n:]
-		if err != nil {
-			return written, err
-		}
-	}
+	*r = dotReader{bodyReader: bodyReader{in: in, source: r, limits: limits}, lineStart: true}
 }
 
 // drain reads what is left of the data. Afterwards the body is closed, and
@@ -111,30 +33,6 @@ func (r *dotReader) drain() {
 		_, _ = r.scan()
 	}
 	r.closed = true
-}
-
-// next returns the next octets of the body, at least one.
-func (r *dotReader) next() ([]byte, error) {
-	if r.closed {
-		return nil, errBodyOver
-	}
-	for r.fault == nil {
-		chunk, err := r.scan()
-		switch {
-		case r.fault != nil:
-		case r.ended:
-			r.seenEnd = true
-			return nil, io.EOF
-		case err != nil:
-			return nil, err
-		case r.total+int64(len(chunk)) > r.limits.messageBytes:
-			r.fault = ErrMessageTooLarge
-		case len(chunk) > 0:
-			r.total += int64(len(chunk))
-			return chunk, nil
-		}
-	}
-	return nil, r.fault
 }
 
 // scan returns the next octets, which stay valid until the next call, and
@@ -212,9 +110,7 @@ func (r *dotReader) bare(buf []byte, k int) []byte {
 	r.lineStart = false
 	switch {
 	case !r.limits.normalize:
-		if r.fault == nil {
-			r.fault = ErrBareLine
-		}
+		r.bareFault()
 		r.line = 0
 		r.taken = k + 1
 		return buf[:k+1]
@@ -225,36 +121,4 @@ func (r *dotReader) bare(buf []byte, k int) []byte {
 	r.line = 0
 	r.taken = 1
 	return crlf
-}
-
-// crlf is what a bare CR or LF becomes. Nobody writes to it.
-var crlf = []byte("\r\n")
-
-// grow counts octets of the current line, whose CRLF is still to come.
-func (r *dotReader) grow(n int) {
-	r.line += n
-	if r.fault == nil && r.line > r.limits.lineBytes-len("\r\n") {
-		r.fault = ErrLineTooLong
-	}
-}
-
-// peek returns all that is buffered, reading until that is at least n octets.
-func (r *dotReader) peek(n int) ([]byte, error) {
-	if r.broken != nil {
-		return nil, r.unexpected()
-	}
-	if _, err := r.in.Peek(n); err != nil {
-		r.broken = err
-		return nil, r.unexpected()
-	}
-	return r.in.Peek(r.in.Buffered())
-}
-
-// unexpected is what the reader of the body sees of a broken connection. It
-// must not wrap io.EOF, which means that the body has ended properly.
-func (r *dotReader) unexpected() error {
-	if errors.Is(r.broken, io.EOF) {
-		return fmt.Errorf("reading mail data: %w", io.ErrUnexpectedEOF)
-	}
-	return fmt.Errorf("reading mail data: %w (%w)", io.ErrUnexpectedEOF, r.broken)
 }

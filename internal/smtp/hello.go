@@ -12,25 +12,18 @@ const maxHelloNameBytes = 255
 // extension is a line of the EHLO reply.
 type extension struct {
 	keyword string
-	// offered says whether the line appears; nil means always.
-	offered func(l *loop, h HelloResponse) bool
-	// parameter appends what follows the keyword; nil means nothing.
-	parameter func(b []byte, h HelloResponse) []byte
+	member  KeywordSet // 0: STARTTLS
 }
 
 // extensions are the keywords in the order in which they are advertised.
 var extensions = [...]extension{
-	{keyword: "SIZE", parameter: func(b []byte, h HelloResponse) []byte { // RFC 1870
-		if h.MaxMessageBytes <= 0 {
-			return b
-		}
-		return strconv.AppendInt(append(b, ' '), h.MaxMessageBytes, 10)
-	}},
-	{keyword: "PIPELINING"},          // RFC 2920
-	{keyword: "ENHANCEDSTATUSCODES"}, // RFC 2034
-	// RFC 3207, section 4.2: never once TLS is on.
-	{keyword: "STARTTLS", offered: func(l *loop, h HelloResponse) bool { return h.STARTTLS && !l.tls }},
-	{keyword: "8BITMIME"}, // RFC 6152
+	{keyword: "SIZE", member: KeywordSIZE},
+	{keyword: "PIPELINING", member: KeywordPIPELINING},
+	{keyword: "ENHANCEDSTATUSCODES", member: KeywordENHANCEDSTATUSCODES},
+	{keyword: "STARTTLS"},
+	{keyword: "8BITMIME", member: Keyword8BITMIME},
+	{keyword: "BINARYMIME", member: KeywordBINARYMIME},
+	{keyword: "CHUNKING", member: KeywordCHUNKING},
 }
 
 // hello carries out HELO and EHLO. Either ends an open transaction (RFC 5321,
@@ -43,7 +36,7 @@ func (l *loop) hello(ctx context.Context, name []byte, extended bool) {
 	l.endTransaction()
 	h, err := l.session.Hello(ctx, Hello{Name: string(name), Extended: extended})
 	if err != nil {
-		l.greeted, l.offered = greetedNot, false
+		l.greeted, l.offered, l.keywords = greetedNot, false, 0
 		r := l.refusal(err)
 		l.reply(&r)
 		return
@@ -53,22 +46,33 @@ func (l *loop) hello(ctx context.Context, name []byte, extended bool) {
 		first.Lines[0] = "Hello"
 	}
 	if !extended {
-		l.greeted, l.offered = greetedHELO, false
+		l.greeted, l.offered, l.keywords = greetedHELO, false, 0
 		l.reply(&first)
 		return
 	}
-	l.greeted, l.offered = greetedEHLO, h.STARTTLS && !l.tls
+	l.greeted = greetedEHLO
+	l.offered = h.STARTTLS && !l.tls // RFC 3207, section 4.2: never once TLS is on
+	l.keywords = allKeywords.without(h.Withheld)
 	for _, e := range extensions {
-		if e.offered != nil && !e.offered(l, h) {
-			continue
-		}
 		line := e.keyword
-		if e.parameter != nil {
-			line = string(e.parameter([]byte(line), h))
+		switch {
+		case e.member == 0 && !l.offered, !l.keywords.Has(e.member):
+			continue
+		case e.member == KeywordSIZE && h.MaxMessageBytes > 0:
+			line += " " + strconv.FormatInt(h.MaxMessageBytes, 10)
 		}
 		first.Lines = append(first.Lines, line)
 	}
 	l.reply(&first)
+}
+
+// offers reports whether the last EHLO reply offered k.
+func (l *loop) offers(k KeywordSet) bool { return l.keywords.Has(k) }
+
+// enhanced reports whether replies carry enhanced codes: always, unless the
+// EHLO reply withheld them.
+func (l *loop) enhanced() bool {
+	return l.greeted != greetedEHLO || l.offers(KeywordENHANCEDSTATUSCODES)
 }
 
 // validHelloName accepts one printable word of at most 255 octets. Clients say

@@ -24,7 +24,9 @@ var (
 // readCommandLine returns the next line without its CRLF. The slice is valid
 // until the next read. Only CRLF ends a line; a bare CR or LF gives
 // errCommandBare, after which the stream cannot be trusted. A line longer than
-// maxCommandLineBytes is skipped through its CRLF and gives errCommandTooLong.
+// maxCommandLineBytes is skipped through its CRLF and gives errCommandTooLong;
+// if it is a BDAT, what follows are octets that are no command, and nobody knows
+// how many, so that it gives errCommandEndless.
 func readCommandLine(r *bufio.Reader) ([]byte, error) {
 	searched := 0
 	for {
@@ -34,6 +36,9 @@ func readCommandLine(r *bufio.Reader) ([]byte, error) {
 		}
 		searched = len(buf)
 		if searched > maxCommandLineBytes {
+			if isBDAT(buf) {
+				return nil, errCommandEndless
+			}
 			return nil, skipCommandLine(r)
 		}
 		if _, err := r.Peek(searched + 1); err != nil {
@@ -50,9 +55,17 @@ func takeCommandLine(r *bufio.Reader, line []byte) ([]byte, error) {
 		return nil, errCommandBare
 	}
 	if len(line) > maxCommandLineBytes {
+		if isBDAT(line) {
+			return nil, errCommandEndless
+		}
 		return nil, errCommandTooLong
 	}
 	return line[:len(line)-2], nil
+}
+
+func isBDAT(line []byte) bool {
+	_, ok := cutPrefixFold(line, "BDAT")
+	return ok
 }
 
 // endsInItsOnlyCR reports that line, which ends at its first LF, ends with CRLF

@@ -27,7 +27,7 @@ func (l *loop) mail(ctx context.Context, argument []byte) {
 		l.refuseAddress(err, 7)
 		return
 	}
-	p, fault := parseMailParameters(parameters, l.greeted == greetedEHLO)
+	p, fault := parseMailParameters(parameters, l.keywords)
 	if fault != nil {
 		l.protocolError(fault)
 		return
@@ -41,7 +41,7 @@ func (l *loop) mail(ctx context.Context, argument []byte) {
 		r = l.refusal(err)
 	}
 	if r.IsZero() || r.Positive() {
-		l.transaction = transaction{open: true}
+		l.transaction = transaction{open: true, binary: p.Body == BodyBinaryMIME}
 		l.wire.busy = true
 	}
 	l.replyAbout(path, &r, &replyMailAccepted)
@@ -56,8 +56,10 @@ func (l *loop) replyAbout(path []byte, r, def *Reply) {
 	}
 	b := l.out.AvailableBuffer()
 	b = append(b, "250 "...)
-	b = appendEnhanced(b, def.Enhanced)
-	b = append(b, ' ')
+	if l.enhanced() {
+		b = appendEnhanced(b, def.Enhanced)
+		b = append(b, ' ')
+	}
 	if len(path) > 2 { // "<>" keeps its brackets
 		path = path[1 : len(path)-1]
 	}

@@ -6,9 +6,9 @@ import (
 )
 
 // parseMailParameters parses the parameters of MAIL (RFC 5321, section
-// 4.1.2). After HELO none is known, because none was offered. A fault is one of
-// the loop's replies.
-func parseMailParameters(b []byte, extended bool) (p MailParameters, fault *Reply) {
+// 4.1.2). Those of extensions that were not offered are not known. A fault is
+// one of the loop's replies.
+func parseMailParameters(b []byte, offered KeywordSet) (p MailParameters, fault *Reply) {
 	var size, body bool
 	for {
 		keyword, value, hasValue, rest := nextParameter(b)
@@ -20,7 +20,7 @@ func parseMailParameters(b []byte, extended bool) (p MailParameters, fault *Repl
 			return p, &replyParameterSyntax
 		}
 		switch {
-		case extended && equalFoldASCII(keyword, "SIZE"): // RFC 1870, section 4
+		case offered.Has(KeywordSIZE) && equalFoldASCII(keyword, "SIZE"): // RFC 1870, section 4
 			if size {
 				return p, &replyParameterTwice
 			}
@@ -30,23 +30,31 @@ func parseMailParameters(b []byte, extended bool) (p MailParameters, fault *Repl
 				return p, &replyParameterSyntax
 			}
 			p.Size = n
-		case extended && equalFoldASCII(keyword, "BODY"): // RFC 6152, section 2
+		case offered&(Keyword8BITMIME|KeywordBINARYMIME) != 0 && equalFoldASCII(keyword, "BODY"):
 			if body {
 				return p, &replyParameterTwice
 			}
 			body = true
-			switch {
-			case equalFoldASCII(value, "7BIT"):
-				p.Body = Body7Bit
-			case equalFoldASCII(value, "8BITMIME"):
-				p.Body = Body8BitMIME
-			default:
+			if p.Body = parseBodyType(value, offered); p.Body == BodyUnspecified {
 				return p, &replyParameterSyntax
 			}
 		default:
 			return p, &replyUnknownParameter
 		}
 	}
+}
+
+// parseBodyType reads a value of BODY (RFC 6152, section 2; RFC 3030, section 3).
+func parseBodyType(value []byte, offered KeywordSet) BodyType {
+	switch {
+	case equalFoldASCII(value, "7BIT"):
+		return Body7Bit
+	case offered.Has(Keyword8BITMIME) && equalFoldASCII(value, "8BITMIME"):
+		return Body8BitMIME
+	case offered.Has(KeywordBINARYMIME) && equalFoldASCII(value, "BINARYMIME"):
+		return BodyBinaryMIME
+	}
+	return BodyUnspecified
 }
 
 // refuseRecipientParameters refuses every parameter of RCPT: no extension on

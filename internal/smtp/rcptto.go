@@ -8,6 +8,10 @@ func (l *loop) recipient(ctx context.Context, argument []byte) {
 		l.outOfOrder(&replyMailFirst)
 		return
 	}
+	if l.transaction.chunked {
+		l.protocolError(&replyChunked)
+		return
+	}
 	l.transaction.recipients++
 	path, parameters, ok := cutPath(argument, "TO:")
 	if !ok {

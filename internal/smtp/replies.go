@@ -43,6 +43,9 @@ var (
 	replyParameterTwice   = NewReply(501, EnhancedCode{5, 5, 4}, "Parameter given twice")
 	replySizeExceeded     = NewReply(552, EnhancedCode{5, 3, 4}, "Message size exceeds fixed maximum message size")
 
+	replyChunkSyntax  = NewReply(501, EnhancedCode{5, 5, 4}, "Syntax: BDAT size [LAST], closing transmission channel").Closing()
+	replyChunked      = NewReply(503, EnhancedCode{5, 5, 1}, "Only BDAT may follow BDAT in a transaction")
+	replyBinaryData   = NewReply(503, EnhancedCode{5, 5, 1}, "BODY=BINARYMIME needs BDAT")
 	replyRcptFirst    = NewReply(503, EnhancedCode{5, 5, 1}, "Need RCPT first")
 	replyNoRecipients = NewReply(554, EnhancedCode{5, 5, 1}, "No valid recipients")
 	replyBareBody     = NewReply(554, EnhancedCode{5, 6, 0}, "Message contains bare CR or LF")

@@ -28,6 +28,7 @@ var loopReplies = map[string]Reply{
 	"replyTooManyRcpts": replyTooManyRcpts, "replyUnknownParameter": replyUnknownParameter,
 	"replyParameterSyntax": replyParameterSyntax, "replyParameterTwice": replyParameterTwice,
 	"replySizeExceeded": replySizeExceeded, "replyRcptFirst": replyRcptFirst, "replyNoRecipients": replyNoRecipients,
+	"replyChunkSyntax": replyChunkSyntax, "replyChunked": replyChunked, "replyBinaryData": replyBinaryData,
 	"replyBareBody": replyBareBody, "replyBodyLineLong": replyBodyLineLong, "replyBodyTooLarge": replyBodyTooLarge,
 }
 

@@ -105,12 +105,16 @@ type loop struct {
 	rest    readRest
 	out     *bufio.Writer
 	body    dotReader
+	chunks  chunkReader
 	// shutdown is closed when the server stops; the handshake watches it.
 	shutdown <-chan struct{}
 
-	tls     bool
-	greeted greeted
-	offered bool // STARTTLS stood in the last EHLO reply
+	tls      bool
+	greeted  greeted
+	offered  bool       // STARTTLS stood in the last EHLO reply
+	keywords KeywordSet // and so did these
+	// deferred is a command that came between chunks and ends their transaction.
+	deferred []byte
 
 	transaction    transaction
 	protocolErrors int
@@ -134,6 +138,8 @@ const (
 type transaction struct {
 	open       bool // MAIL was accepted
 	refused    bool // the last MAIL was refused: what a pipelining client sent behind it is no fault
+	chunked    bool // BDAT has come: nothing but BDAT may follow
+	binary     bool // BODY=BINARYMIME
 	recipients int  // RCPT commands seen
 	accepted   int
 }
@@ -151,32 +157,40 @@ func (l *loop) serve(ctx context.Context) {
 		l.finish(EndLocal)
 	}
 	for !l.ended {
-		if l.in.Buffered() == 0 {
+		if l.in.Buffered() == 0 && len(l.rest.rest) == 0 {
 			l.shrink()
 		}
 		if l.wire.mustEnd() {
 			l.readFailed(errDraining)
 			return
 		}
-		line, err := readCommandLine(l.in)
-		if err != nil {
-			l.lineFailed(err)
-			continue
+		if line, ok := l.readCommand(); ok {
+			l.command(ctx, line)
 		}
-		if l.o.Transcript != nil {
-			l.o.Transcript.Received(loggedCommand(line))
-		}
-		l.command(ctx, line)
 	}
+}
+
+// readCommand returns the next command line, valid until the next read. It
+// answers what is none.
+func (l *loop) readCommand() ([]byte, bool) {
+	line, err := readCommandLine(l.in)
+	if err != nil {
+		l.lineFailed(err)
+		return nil, false
+	}
+	if l.o.Transcript != nil {
+		l.o.Transcript.Received(loggedCommand(line))
+	}
+	return line, true
 }
 
 // command carries out one command line.
 func (l *loop) command(ctx context.Context, line []byte) {
-	if hasControl(line) {
+	v, argument := parseCommand(line)
+	if v != verbBDAT && hasControl(line) { // behind BDAT come octets that are no command
 		l.protocolError(&replyControlCharacter)
 		return
 	}
-	v, argument := parseCommand(line)
 	if l.fruitlessCommand(v) {
 		return
 	}
@@ -191,6 +205,8 @@ func (l *loop) command(ctx context.Context, line []byte) {
 		l.recipient(ctx, argument)
 	case verbDATA:
 		l.data(ctx, argument)
+	case verbBDAT:
+		l.bdat(ctx, argument)
 	case verbRSET:
 		l.reset(argument)
 	case verbNOOP:
@@ -213,6 +229,11 @@ func (l *loop) command(ctx context.Context, line []byte) {
 func (l *loop) reply(r *Reply) {
 	if r.Delay > 0 {
 		l.pause(r.Delay)
+	}
+	if !l.enhanced() {
+		bare := *r
+		bare.Enhanced = EnhancedCode{}
+		r = &bare
 	}
 	l.send(appendReply(l.out.AvailableBuffer(), r))
 	if r.CloseAfter || r.Code == 421 {

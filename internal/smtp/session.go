@@ -36,7 +36,9 @@ type Session interface {
 	Mail(ctx context.Context, from ReversePath, p MailParameters) (Reply, error)
 	// Recipient adds one recipient to the transaction.
 	Recipient(ctx context.Context, to ForwardPath, p RecipientParameters) (Reply, error)
-	// Data receives the message, dot-unstuffed, and returns the final reply.
+	// Data receives the message, by DATA and dot-unstuffed or by BDAT, and
+	// returns the final reply. Between chunks the loop carries out commands, so
+	// that Verify can be called while Data reads.
 	// The body must not be used after it returns. What is left unread the
 	// loop discards.
 	//
@@ -68,6 +70,9 @@ type HelloResponse struct {
 	STARTTLS bool   // advertise STARTTLS; never advertised once TLS is on
 	// MaxMessageBytes is the SIZE argument; 0 advertises SIZE without a number.
 	MaxMessageBytes int64
+	// Withheld are keywords that are not offered, nor taken, although the loop
+	// implements them. The zero value offers all.
+	Withheld KeywordSet
 }
 
 // MailParameters are the ESMTP parameters of MAIL FROM.
@@ -76,7 +81,8 @@ type MailParameters struct {
 	Body BodyType // BODY=
 }
 
-// BodyType is the BODY parameter (RFC 6152). The zero value means none was given.
+// BodyType is the BODY parameter (RFC 6152). The zero value means none was
+// given. The numbers are stored with queued messages and do not change.
 type BodyType uint8
 
 // The body types.
@@ -84,6 +90,9 @@ const (
 	BodyUnspecified BodyType = iota
 	Body7Bit
 	Body8BitMIME
+	// BodyBinaryMIME (RFC 3030): behind the header section, CR and LF may stand
+	// alone, so that the message can be sent by BDAT only.
+	BodyBinaryMIME
 )
 
 // RecipientParameters are the ESMTP parameters of RCPT TO; none is known yet.

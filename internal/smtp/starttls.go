@@ -90,7 +90,7 @@ func (l *loop) handshake(ctx context.Context, cfg *tls.Config) {
 		return
 	}
 	l.wire.stream, l.tls = conn, true
-	l.greeted, l.offered = greetedNot, false
+	l.greeted, l.offered, l.keywords = greetedNot, false, 0
 	state := conn.ConnectionState()
 	l.session.HandshakeDone(ctx, &state, nil)
 }

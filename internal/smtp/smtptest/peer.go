@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -19,8 +20,8 @@ const patience = 30 * time.Second
 // connection is closed.
 type Script []Step
 
-// Step is one step of a script. Make steps with Say, Hear, On, Data, StartTLS,
-// Serve, Raw, Await and Close.
+// Step is one step of a script. Make steps with Say, Hear, On, Data, Chunk,
+// StartTLS, Serve, Raw, Await and Close.
 type Step func(c *Conn) error
 
 // Conn is one connection of a Peer, as its steps see it.
@@ -28,7 +29,8 @@ type Conn struct {
 	conn net.Conn
 	in   *bufio.Reader
 	rec  *Record
-	mu   *sync.Mutex // guards rec
+	mu   *sync.Mutex     // guards rec
+	bdat strings.Builder // the chunks of a message so far
 }
 
 // Record is what a Peer saw on one connection.
@@ -248,6 +250,27 @@ func (c *Conn) data() error {
 	c.mu.Lock()
 	c.rec.Messages = append(c.rec.Messages, b.String())
 	c.mu.Unlock()
+	return nil
+}
+
+// chunk reads the octets of the BDAT command that was the last line.
+func (c *Conn) chunk() error {
+	c.mu.Lock()
+	line := c.rec.Lines[len(c.rec.Lines)-1]
+	c.mu.Unlock()
+	var size int64
+	if _, err := fmt.Sscanf(line, "BDAT %d", &size); err != nil {
+		return fmt.Errorf("%q is no BDAT: %w", line, err)
+	}
+	if _, err := io.CopyN(&c.bdat, c.in, size); err != nil {
+		return fmt.Errorf("reading a chunk: %w", err)
+	}
+	if strings.HasSuffix(line, " LAST") {
+		c.mu.Lock()
+		c.rec.Messages = append(c.rec.Messages, c.bdat.String())
+		c.mu.Unlock()
+		c.bdat.Reset()
+	}
 	return nil
 }
 

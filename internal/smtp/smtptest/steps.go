@@ -48,6 +48,17 @@ func Data(reply string) Step {
 	}
 }
 
+// Chunk hears a BDAT command that matches pattern (see Hear) and reads its
+// octets. Those of the chunks through the one with LAST are recorded as a message.
+func Chunk(pattern string) Step {
+	return func(c *Conn) error {
+		if err := Hear(pattern)(c); err != nil {
+			return err
+		}
+		return c.chunk()
+	}
+}
+
 // StartTLS shakes hands as the server. Before it stands On("STARTTLS", "220 go ahead").
 func StartTLS(cfg *tls.Config) Step {
 	return func(c *Conn) error { return c.startTLS(cfg) }
