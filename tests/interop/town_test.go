@@ -146,7 +146,7 @@ revocation: {allowPrivateTargets: true}
 partners: [{domain: woodgrovebank.com, mode: enforce, send: true, receive: true}]
 acceptedDomains: [{name: contoso.com, type: Authoritative, handOff: "smtp://%s"}]
 receiveConnectors:
-  - {name: Inet, bindings: ["%s:%d"], fqdn: mail1.contoso.com, authMechanism: [Tls], permissionGroups: [AnonymousUsers, Partners], domainSecureEnabled: true, protocolLoggingLevel: Verbose}
+  - {name: Inet, bindings: ["%s:%d"], fqdn: mail1.contoso.com, authMechanism: [Tls], permissionGroups: [AnonymousUsers, Partners], domainSecureEnabled: true, tarpitInterval: 0s, protocolLoggingLevel: Verbose}
   - {name: Plain, bindings: ["%s:%d"], fqdn: mail1.contoso.com, authMechanism: [Tls], permissionGroups: [AnonymousUsers], protocolLoggingLevel: Verbose}
   - {name: Inner, bindings: ["%s:%d"], fqdn: mail1.contoso.com, authMechanism: [ExternalAuthoritative], permissionGroups: [ExchangeServers]}
 sendConnectors:

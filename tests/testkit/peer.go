@@ -108,10 +108,9 @@ func Tool(t testing.TB, input, name string, args ...string) (code int, output st
 }
 
 // DialProgram starts a client program that carries a connection over its
-// standard input and output, and returns a dialog over it. greeting is the
-// first reply that the program shows. What it writes to stderr is logged when
-// the test has failed.
-func DialProgram(t testing.TB, name string, args ...string) (d *Dialog, greeting string) {
+// standard input and output, and returns a dialog over it. What it writes to
+// stderr is logged when the test has failed.
+func DialProgram(t testing.TB, name string, args ...string) *Dialog {
 	t.Helper()
 	ours, its := net.Pipe()
 	cmd := exec.Command(name, args...)
@@ -149,8 +148,7 @@ func DialProgram(t testing.TB, name string, args ...string) (d *Dialog, greeting
 			t.Logf("%s %q: %v\n%s", name, args, result, stderr.String())
 		}
 	})
-	d = dialogOver(t, ours)
-	return d, d.Reply()
+	return dialogOver(t, ours)
 }
 
 // splitAddress is the reverse of HostPort.
