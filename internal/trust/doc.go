@@ -23,7 +23,8 @@
 // whether mail is secured.
 //
 // Standards: RFC 5280, section 6.1, as far as crypto/x509 follows it (directory
-// name constraints and names that differ in spelling are refused, not matched).
+// name constraints, critical or not, and names that differ in spelling are
+// refused, not matched).
 // Deliberate deviations: an anchor's own dates, usages and constraints are
 // judged like any element's; a purpose must be allowed by every element, CAs
 // included; notBefore has a tolerance of five minutes; a subject CN that is a

@@ -112,6 +112,9 @@ func (f *pathFaults) element(c *x509.Certificate, now time.Time, signed bool) {
 	if len(c.UnhandledCriticalExtensions) > 0 {
 		f.add(domainsec.InvalidChain, "%s: unknown critical extension %s", name, c.UnhandledCriticalExtensions[0])
 	}
+	if d := unsupportedConstraints(c); d != "" {
+		f.add(domainsec.InvalidChain, "%s: %s, which is not supported", name, d)
+	}
 	f.dates(c, now)
 }
 

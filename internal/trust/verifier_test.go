@@ -218,6 +218,14 @@ func TestReasons(t *testing.T) {
 			Issue(t, pkitest.LeafOptions{CommonName: "mail1.woodgrovebank.com"}).Chain, "secured", ""},
 		{"CN evading constraints beside a permitted dNSName", root.Intermediate(t, pkitest.CAOptions{PermittedDNS: []string{"fabrikam.example"}}).
 			Issue(t, pkitest.LeafOptions{CommonName: "mail1.woodgrovebank.com", Names: []string{"mail.fabrikam.example"}}).Chain, "SubjectMismatch", ""},
+		{"directory name not permitted, critical", under(pkitest.CAOptions{Extra: constraints(t, true, 0xa0, directoryBase)}), "InvalidChain", ""},
+		{"directory name not permitted", under(pkitest.CAOptions{Extra: constraints(t, false, 0xa0, directoryBase)}), "InvalidChain", ""},
+		{"directory name excluded", under(pkitest.CAOptions{Extra: constraints(t, false, 0xa1, directoryBase)}), "InvalidChain", ""},
+		{"directory name beside a permitted dNSName", under(pkitest.CAOptions{Extra: constraints(t, false, 0xa0, "\x82\x11woodgrovebank.com", directoryBase)}), "InvalidChain", ""},
+		{"name constraint of a registered id", under(pkitest.CAOptions{Extra: constraints(t, false, 0xa0, "\x88\x03\x2a\x03\x04")}), "InvalidChain", ""},
+		{"name constraint with a distance", under(pkitest.CAOptions{Extra: constraints(t, false, 0xa0, "\x82\x11woodgrovebank.com\x81\x01\x01")}), "InvalidChain", ""},
+		{"constraints on an address that the leaf does not have", under(pkitest.CAOptions{Extra: constraints(t, false, 0xa1, "\x87\x08\x0a\x00\x00\x00\xff\x00\x00\x00", "\x81\x01x", "\x86\x01x")}), "secured", ""},
+		{"name permitted, not critical", under(pkitest.CAOptions{Extra: constraints(t, false, 0xa0, "\x82\x11woodgrovebank.com")}), "secured", ""},
 		{"unknown critical extension", issue(pkitest.LeafOptions{Extra: unknownCritical}), "InvalidChain", ""},
 		{"unknown critical extension on the CA", under(pkitest.CAOptions{Extra: unknownCritical}), "InvalidChain", ""},
 		{"several faults", issue(pkitest.LeafOptions{
@@ -247,6 +255,26 @@ func TestReasons(t *testing.T) {
 			}
 		})
 	}
+}
+
+// directoryBase is a subtree's base: the directory name C=DE.
+const directoryBase = "\xa4\x0f\x30\x0d\x31\x0b\x30\x09\x06\x03\x55\x04\x06\x13\x02DE"
+
+// constraints is the extension nameConstraints with subtrees, each of which is
+// given by its content, under the tag of permitted (0xa0) or excluded (0xa1).
+func constraints(t *testing.T, critical bool, tag byte, subtrees ...string) []pkix.Extension {
+	t.Helper()
+	wrap := func(tag byte, content string) string {
+		if len(content) > 127 {
+			t.Fatal("the constraints are too long for this")
+		}
+		return string([]byte{tag, byte(len(content))}) + content
+	}
+	all := ""
+	for _, s := range subtrees {
+		all += wrap(0x30, s)
+	}
+	return []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 30}, Critical: critical, Value: []byte(wrap(0x30, wrap(tag, all)))}}
 }
 
 func describe(f *domainsec.PeerFacts) string {
