@@ -254,7 +254,7 @@ func TestSwaksDialogs(t *testing.T) {
 			[]string{tlsOn, "~250 2.1.0 a@woodgrovebank.com Sender OK", "~550 5.7.1 Unable to relay [ID]", "~" + bye}},
 		{"one recipient of two, pipelined", "a@b.example", []string{"--pipeline", "--to", "x@c.example,bob@contoso.com"}, 0,
 			[]string{"250 2.1.0 a@b.example Sender OK", "550 5.7.1 Unable to relay [ID]", to, data, queued, bye}},
-		{"bare line feeds", "a@b.example", []string{"--no-data-fixup", "--data", "@" + file("Subject: x\r\n\r\na\nb\r\n")}, 26,
+		{"bare line feeds", "a@b.example", []string{"--no-data-fixup", "--data", "@" + file("Subject: x\r\n\r\na\nb\r\n.")}, 26,
 			[]string{"250 2.1.0 a@b.example Sender OK", to, data, "554 5.6.0 Message contains bare CR or LF", bye}},
 		{"too many hops", "a@b.example", []string{"--data", "@" + file(strings.Repeat("Received: from a by b; today\r\n", 100)+"\r\nround and round\r\n")}, 26,
 			[]string{"250 2.1.0 a@b.example Sender OK", to, data, "554 5.4.6 Hop count exceeded - possible mail loop [ID]", bye}},
