@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mailpact/bench/account"
 	"mailpact/bench/peers"
 	"mailpact/bench/stage"
 	"mailpact/bench/trial"
@@ -26,6 +27,7 @@ type runOptions struct {
 	cells    string
 	pairs    int
 	attempts int
+	patience time.Duration
 	duration time.Duration
 	imageMB  int
 	binary   string
@@ -52,6 +54,7 @@ Exit code 1: a run failed, or a message was lost or came twice.`,
 	f.StringVar(&o.cells, "cells", "", "cells, separated by commas, or all (default the first, "+trial.Cells()[0].Name+")")
 	f.IntVar(&o.pairs, "pairs", 3, "undisturbed pairs of runs wanted for each cell")
 	f.IntVar(&o.attempts, "attempts", 0, "pairs tried at most for each cell (default twice --pairs)")
+	f.DurationVar(&o.patience, "patience", 0, "how long each pair waits at most for the machine to become quiet")
 	f.DurationVar(&o.duration, "duration", 8*time.Second, "how long the load lasts in each run")
 	f.IntVar(&o.imageMB, "image", 2048, "size in MB of the image for the queues")
 	f.StringVar(&o.binary, "mailpact", "bin/mailpact", "the program to measure")
@@ -145,6 +148,9 @@ func measureCell(ctx context.Context, o trial.Options, c trial.Cell, r runOption
 		most = 2 * r.pairs
 	}
 	for len(pairs) < most && quiet < r.pairs {
+		if _, err := account.AwaitQuiet(ctx, r.patience); err != nil {
+			return trial.Summary{}, err
+		}
 		p, err := trial.RunPair(ctx, o, c, func(r *trial.Result) { fmt.Fprintf(errOut, "  %s\n", r.Line()) })
 		if err != nil {
 			return trial.Summary{}, err
