@@ -30,21 +30,28 @@ func (m *Mailpact) Name() string { return "Mailpact" }
 // Start implements Peer.
 func (m *Mailpact) Start(ctx context.Context, g account.Group) error {
 	o := &m.options
-	_, sinkPort, err := net.SplitHostPort(o.SinkAddress)
+	config, err := m.configure()
 	if err != nil {
-		return fmt.Errorf("configuring Mailpact: %w", err)
-	}
-	config := o.file("mailpact.yaml")
-	if err := render("mailpact.yaml.tmpl", config, map[string]string{
-		"Address": o.Address, "SinkPort": sinkPort, "DNS": o.Stage.DNS.String(), "Root": o.Stage.RootFile,
-		"Certificate": o.Stage.Gateway.CertificateFile, "Key": o.Stage.Gateway.KeyFile,
-		"Gateway": stage.GatewayHost, "Client": stage.ClientDomain, "Sink": stage.SinkDomain,
-	}); err != nil {
 		return err
 	}
 	args := append(slices.Clone(m.command[1:]), "--config", config, "--log-level", "warn")
 	m.process, err = start(ctx, g.Command(m.command[0], args...), o.file("log"), o.Address)
 	return err
+}
+
+// configure writes the configuration file and returns its path.
+func (m *Mailpact) configure() (string, error) {
+	o := &m.options
+	_, sinkPort, err := net.SplitHostPort(o.SinkAddress)
+	if err != nil {
+		return "", fmt.Errorf("configuring Mailpact: %w", err)
+	}
+	file := o.file("mailpact.yaml")
+	return file, render("mailpact.yaml.tmpl", file, map[string]string{
+		"Address": o.Address, "SinkPort": sinkPort, "DNS": o.Stage.DNS.String(), "Root": o.Stage.RootFile,
+		"Certificate": o.Stage.Gateway.CertificateFile, "Key": o.Stage.Gateway.KeyFile,
+		"Gateway": stage.GatewayHost, "Client": stage.ClientDomain, "Sink": stage.SinkDomain,
+	})
 }
 
 // Check implements Peer: each message must have come in, and gone out, domain-secured.

@@ -66,19 +66,8 @@ func (p *Postfix) Start(ctx context.Context, g account.Group) error {
 	if err := os.Chown(o.file("data"), uid, -1); err != nil {
 		return fmt.Errorf("configuring Postfix: %w", err)
 	}
-	_, sinkPort, err := net.SplitHostPort(o.SinkAddress)
-	if err != nil {
-		return fmt.Errorf("configuring Postfix: %w", err)
-	}
-	values := map[string]string{
-		"Directory": o.Directory, "Address": o.Address, "SinkPort": sinkPort, "Root": o.Stage.RootFile,
-		"Certificate": o.Stage.Gateway.CertificateFile, "Key": o.Stage.Gateway.KeyFile,
-		"Gateway": stage.GatewayHost, "SinkHost": stage.SinkHost,
-	}
-	for _, name := range []string{"main.cf", "master.cf"} {
-		if err := render(name+".tmpl", filepath.Join(o.file("etc"), name), values); err != nil {
-			return err
-		}
+	if err := p.configure(); err != nil {
+		return err
 	}
 	if maps, err := os.ReadFile("/usr/share/postfix/dynamicmaps.cf"); err == nil {
 		if err := os.WriteFile(filepath.Join(o.file("etc"), "dynamicmaps.cf"), maps, 0o644); err != nil {
@@ -92,6 +81,26 @@ func (p *Postfix) Start(ctx context.Context, g account.Group) error {
 	p.process, err = start(ctx, g.Command("postfix", "-c", o.file("etc"), "start-fg"), o.file("log"), o.Address)
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, tail(o.file("maillog")))
+	}
+	return nil
+}
+
+// configure writes main.cf and master.cf into the folder etc.
+func (p *Postfix) configure() error {
+	o := &p.options
+	_, sinkPort, err := net.SplitHostPort(o.SinkAddress)
+	if err != nil {
+		return fmt.Errorf("configuring Postfix: %w", err)
+	}
+	values := map[string]string{
+		"Directory": o.Directory, "Address": o.Address, "SinkPort": sinkPort, "Root": o.Stage.RootFile,
+		"Certificate": o.Stage.Gateway.CertificateFile, "Key": o.Stage.Gateway.KeyFile,
+		"Gateway": stage.GatewayHost, "SinkHost": stage.SinkHost,
+	}
+	for _, name := range []string{"main.cf", "master.cf"} {
+		if err := render(name+".tmpl", filepath.Join(o.file("etc"), name), values); err != nil {
+			return err
+		}
 	}
 	return nil
 }
