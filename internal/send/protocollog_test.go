@@ -127,8 +127,14 @@ func TestOnlyVerboseConnectorsAreLogged(t *testing.T) {
 }
 
 func BenchmarkSecuredDelivery(b *testing.B) {
+	for name, keywords := range map[string][]string{"DATA": nil, "BDAT": {"CHUNKING"}} {
+		b.Run(name, func(b *testing.B) { benchmarkSecuredDelivery(b, keywords) })
+	}
+}
+
+func benchmarkSecuredDelivery(b *testing.B, keywords []string) {
 	w := newWorld(b, worldOptions{edit: func(c *directory.Configuration) { c.SendConnectors[0].ProtocolLoggingLevel = directory.LoggingNone }})
-	p := newPeer(b, manner{tls: w.serverTLS(named("mail.woodgrovebank.com")), forget: true})
+	p := newPeer(b, manner{tls: w.serverTLS(named("mail.woodgrovebank.com")), forget: true, keywords: keywords})
 	w.at(partnerA, p.host("mail.woodgrovebank.com", 10))
 	start := time.Now()
 	b.ReportAllocs()
