@@ -37,14 +37,27 @@ func writeCounters(w io.Writer, s admin.Counters) error {
 		return err
 	}
 	if len(s.Refusals) == 0 {
-		_, err := fmt.Fprintln(w, "\nNothing was refused.")
+		if _, err := fmt.Fprintln(w, "\nNothing was refused."); err != nil {
+			return err
+		}
+	} else if err := writeReasons(w, "Refusals by reason", s.Refusals); err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintln(w, "\nRefusals by reason"); err != nil {
+	for _, partner := range slices.Sorted(maps.Keys(s.WouldHaveFailed)) {
+		heading := "In test mode, would have failed for " + printable(partner)
+		if err := writeReasons(w, heading, s.WouldHaveFailed[partner]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeReasons(w io.Writer, heading string, reasons map[string]uint64) error {
+	if _, err := fmt.Fprintf(w, "\n%s\n", heading); err != nil {
 		return err
 	}
-	for _, reason := range slices.Sorted(maps.Keys(s.Refusals)) {
-		if _, err := fmt.Fprintf(w, "  %-24s %d\n", printable(reason), s.Refusals[reason]); err != nil {
+	for _, reason := range slices.Sorted(maps.Keys(reasons)) {
+		if _, err := fmt.Fprintf(w, "  %-24s %d\n", printable(reason), reasons[reason]); err != nil {
 			return err
 		}
 	}

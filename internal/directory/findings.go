@@ -86,7 +86,8 @@ func (fs *findings) partners(c *Configuration) {
 			fs.warn(object, "the partner's domain is an accepted domain of ours", "Delete it from partners or from acceptedDomains")
 		}
 		if p.NameRule == NameRuleDomain && fs.privatelyRooted(c, p.Domain) {
-			fs.warn(object, "a private root may vouch for the domain, where one label below it may be somebody's workstation", "Write nameRule: exact, or nameRule: listed with the partner's mail hosts")
+			fs.warn(object, "a private root may vouch for the domain, where one label below it may be somebody's workstation",
+				fmt.Sprintf("If its certificate names mail hosts, write nameRule: listed and names: [mail1.%s]; if it names the domain itself, write nameRule: exact", p.Domain))
 		}
 	}
 }
