@@ -66,7 +66,7 @@ trust:
 revocation: {perURL: 15s, perChain: 20s, maxBytes: 64MB, allowPrivateTargets: false}
 transportConfig: {authservID: contoso.com, postmaster: postmaster@contoso.com}
 partners:
-  - {domain: woodgrovebank.com, mode: enforce, send: true, receive: true, nameRule: domain, names: [], usage: mailServer, fromAlignment: unmarked}
+  - {domain: woodgrovebank.com, mode: enforce, send: true, receive: true, nameRule: domain, names: [], anchors: [], usage: mailServer, fromAlignment: unmarked}
 acceptedDomains:
   - {name: contoso.com, type: Authoritative, handOff: "smtp://127.0.0.1:2601"}
   - {name: b.example, type: InternalRelay}

@@ -281,9 +281,8 @@ func partnerObject() object[Partner] {
 				read: into(func(p *p) *[]string { return &p.Names }, listOf(readHostName)),
 			},
 			{
-				key: "anchors", doc: "SHA-256 thumbprints of the only anchors that count for this partner. Without this key every anchor in scope does.",
-				sample: `["9F:64:A7:47:E1:B9:7F:13:1F:AB:B6:B4:47:29:6C:9B:6F:02:01:E7:9F:B3:C5:35:6E:6C:77:E8:9B:6A:80:6A"]`,
-				read:   into(func(p *p) *[]string { return &p.Anchors }, readThumbprints),
+				key: "anchors", doc: "SHA-256 thumbprints of the only anchors that count for this partner. [] is every anchor in scope.", def: "[]",
+				read: into(func(p *p) *[]string { return &p.Anchors }, listOf(readThumbprint)),
 			},
 			{
 				key: "usage", doc: "What the client's certificate must allow: mailServer (serverAuth or clientAuth) or strict (clientAuth).", def: "mailServer",
@@ -305,18 +304,6 @@ func readHostName(d *decoder, v value) (string, bool) {
 
 // readThumbprint reads a SHA-256 thumbprint in hex, with or without colons or
 // spaces, and returns it in lower case.
-// readThumbprints reads the anchors that count for a partner. None of them would
-// let nobody in; who deletes the last one of a list does not mean that every
-// anchor counts from now on, which is what the list's absence says.
-func readThumbprints(d *decoder, v value) ([]string, bool) {
-	list, ok := listOf(readThumbprint)(d, v)
-	if ok && len(list) == 0 {
-		d.fault(v, "an empty list leaves no anchor that counts for the partner", "Write the thumbprints, or delete the key so that every anchor in scope counts")
-		return nil, false
-	}
-	return list, ok
-}
-
 func readThumbprint(d *decoder, v value) (string, bool) {
 	return parsed("Write the 64 hex digits that openssl x509 -noout -fingerprint -sha256 -in FILE shows", func(s string) (string, error) {
 		hex := strings.ToLower(strings.NewReplacer(":", "", " ", "").Replace(s))
