@@ -15,6 +15,9 @@ type FromFacts struct {
 	Strict   []smtp.Domain // domains of all addresses as a strict parser reads them
 	StrictOK bool          // the strict parser accepted the field
 	Union    []smtp.Domain // what any parser finds in any From field
+	// Incomplete: the fields name more than is looked at, so that Union may lack
+	// any domain.
+	Incomplete bool
 }
 
 // Transaction is what AlignFrom must know of the transaction that brought the message.
@@ -58,10 +61,14 @@ type FromVerdict struct {
 // union of what any parser finds: a listed, enforcing domain for which the
 // transaction is not secured refuses the message if its partner's rule is
 // "refuse". The rule "dmarc" refuses too: it asks for a passing signature, and
-// none has been shown.
+// none has been shown. What is incomplete could name every domain: it is never
+// marked, and refused for good.
 func AlignFrom(f FromFacts, t Transaction) FromVerdict {
 	if t.Exempt || t.Verdict.Action == ActionUpstream {
 		return FromVerdict{}
+	}
+	if f.Incomplete {
+		return FromVerdict{Refuse: true, Reasons: []Reason{FromMismatch}, Detail: "the From field names more domains than are looked at"}
 	}
 	secured := smtp.Domain("")
 	if t.Verdict.Action == ActionSecure {

@@ -48,6 +48,12 @@ func TestAlignFrom(t *testing.T) {
 		{name: "nothing found leniently", from: with(func(f *FromFacts) { f.Union = nil }), want: FromVerdict{}},
 		{name: "a lenient parser finds another", from: with(func(f *FromFacts) { f.Union = []smtp.Domain{woodgrove, stranger} }), want: FromVerdict{}},
 		{name: "a domain that cannot be read", from: with(func(f *FromFacts) { f.Union = []smtp.Domain{woodgrove, ""} }), want: FromVerdict{}},
+		{
+			name: "more than is looked at", from: with(func(f *FromFacts) { f.Incomplete = true }),
+			want: FromVerdict{Refuse: true, Reasons: []Reason{FromMismatch}},
+		},
+		{name: "more than is looked at, exempt", from: with(func(f *FromFacts) { f.Incomplete = true }), exempt: true, want: FromVerdict{}},
+		{name: "more than is looked at, direct trust", from: with(func(f *FromFacts) { f.Incomplete = true }), verdict: Verdict{Action: ActionUpstream}, want: FromVerdict{}},
 		{name: "a second address elsewhere", from: fromFacts(woodgrove, stranger), want: FromVerdict{}},
 		{name: "a subdomain", from: fromFacts("mail.woodgrovebank.com"), want: FromVerdict{}},
 		{name: "a stranger", from: fromFacts(stranger), want: FromVerdict{}},

@@ -16,34 +16,42 @@ import (
 // contains Strict and every domain that follows an "@" anywhere in a From
 // field: in display names, comments, quoted strings, encoded words, behind
 // further "@" signs and across folds. It is meant to be larger than what any
-// one parser sees.
+// one parser sees. Where there is more of that than a header ever needs, it is
+// left at a part, and Incomplete says so.
 func (h *Header) From() domainsec.FromFacts {
-	facts := domainsec.FromFacts{StrictOK: true}
-	var strict, union domainSet
+	r := fromReader{facts: domainsec.FromFacts{StrictOK: true}, candidates: candidates{left: conversionBudget}}
 	for _, f := range h.fields {
 		if !f.odd && !canBeFrom(f.raw) {
 			continue
 		}
 		if isFrom(f) {
-			addFrom(&facts, &strict, &union, f)
+			r.add(f)
 		}
 		f.hidden(func(p Field) bool {
 			if isFrom(p) {
-				addFrom(&facts, &strict, &union, p)
+				r.add(p)
 				// p reaches to the end of the element, as do the
 				// parts after it: the union has them already.
-				facts.Fields++
-				facts.StrictOK = false
+				r.facts.Fields++
+				r.facts.StrictOK = false
 				return false
 			}
 			return true
 		})
 	}
-	facts.Strict, facts.Union = strict.list, union.list
-	if len(facts.Strict) == 0 {
+	facts := r.facts
+	facts.Strict, facts.Union, facts.Incomplete = r.strict.list, r.union.list, r.candidates.short
+	if len(facts.Strict) == 0 || facts.Incomplete {
 		facts.StrictOK = false
 	}
 	return facts
+}
+
+// fromReader collects what the From fields of a header name.
+type fromReader struct {
+	facts         domainsec.FromFacts
+	strict, union domainSet
+	candidates    candidates
 }
 
 // canBeFrom is the quick look at the first octets of an element.
@@ -78,9 +86,9 @@ func isFrom(f Field) bool {
 	return string(squeeze(&b, firstToken(region))) == "from"
 }
 
-// addFrom adds what one From field names.
-func addFrom(facts *domainsec.FromFacts, strict, union *domainSet, f Field) {
-	facts.Fields++
+// add adds what one From field names.
+func (r *fromReader) add(f Field) {
+	r.facts.Fields++
 	body := f.Body()
 	proper := f.Is("from") && !f.malformed()
 	if !f.Is("from") {
@@ -91,15 +99,15 @@ func addFrom(facts *domainsec.FromFacts, strict, union *domainSet, f Field) {
 	if proper {
 		domains, ok = strictDomains(body)
 	}
-	facts.StrictOK = facts.StrictOK && ok
+	r.facts.StrictOK = r.facts.StrictOK && ok
 	for _, d := range domains {
-		strict.add(d)
-		union.add(d)
+		r.strict.add(d)
+		r.union.add(d)
 	}
 	if ok && plain(body, len(domains)) {
 		return // nothing there that a tolerant parser could read otherwise
 	}
-	lenientDomains(string(body), union.add)
+	lenientDomains(string(body), &r.candidates, r.union.add)
 }
 
 // plain reports whether a body that has been parsed strictly leaves nothing to

@@ -14,8 +14,8 @@ import (
 const maxDomainSeen = 1024
 
 // lenientDomains calls add for every domain that could be seen behind an "@"
-// in the body of a From field. Domains may repeat.
-func lenientDomains(body string, add func(smtp.Domain)) {
+// in the body of a From field, as far as the budget in c allows. Domains may repeat.
+func lenientDomains(body string, c *candidates, add func(smtp.Domain)) {
 	seen := map[string]bool{}
 	for _, v := range fieldViews(body) {
 		before, rest, found := strings.Cut(v, "@")
@@ -27,7 +27,7 @@ func lenientDomains(body string, add func(smtp.Domain)) {
 					return
 				}
 				seen[s] = true
-				if d, err := smtp.ParseDomain(s); err == nil && d != "" {
+				if d, ok := c.parse(s); ok {
 					add(d)
 				}
 			})
@@ -97,11 +97,12 @@ func obsDomain(s string) string {
 
 // labelRun is domainRun without dots.
 func labelRun(s string) int {
-	n := domainRun(s)
-	if i := strings.IndexByte(s[:n], '.'); i >= 0 {
-		return i
+	for i, r := range s {
+		if r == '.' || !isDomainRune(r) {
+			return i
+		}
 	}
-	return n
+	return len(s)
 }
 
 // domainRun returns how many octets of s, from its start, can be in a domain.

@@ -36,11 +36,20 @@ func (x *session) alignFrom(h *message.Header) (domainsec.FromVerdict, error) {
 	}
 	x.server.o.Recorder.Refused(domainsec.FromMismatch, x.connector.name)
 	x.logger().Warn("a message was refused for its From field", keyReason, domainsec.FromMismatch.String(),
-		keyDomain, string(v.Unsecured[0]), keyDetail, cut(v.Detail), "temporary", v.Temporary, keyThumbprint, x.peerSHA1)
+		keyDomain, named(v), keyDetail, cut(v.Detail), "temporary", v.Temporary, keyThumbprint, x.peerSHA1)
 	if v.Temporary {
 		return v, refusal(kindFromDeferred, x.id)
 	}
 	return v, refusal(kindFromRefused, x.id)
+}
+
+// named is a domain that From names and that the message is not secured for, ""
+// when From was not looked at to its end.
+func named(v domainsec.FromVerdict) string {
+	if len(v.Unsecured) == 0 {
+		return ""
+	}
+	return string(v.Unsecured[0])
 }
 
 // alignNullSender finds, for a message from "<>" whose certificate is good for

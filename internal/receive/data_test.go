@@ -110,6 +110,10 @@ func TestFromAlignment(t *testing.T) {
 		refused   = "550 5.7.1 From field names a domain this message is not authenticated for, Reason:FromMismatch [id]"
 		deferred  = "451 4.7.1 From field names a domain this message is not authenticated for at the moment, Reason:FromMismatch [id]"
 	)
+	endless := ""
+	for i := range 40 {
+		endless += fmt.Sprintf("<a@x%d%s>,\r\n ", i, strings.Repeat("\u0301\u0302", 200))
+	}
 	none := letter(woodgrove)[strings.Index(letter(woodgrove), "To:"):]
 	tests := []struct {
 		name     string
@@ -131,6 +135,8 @@ func TestFromAlignment(t *testing.T) {
 		{"stranger, From of a partner that refuses", stranger, "", "", letter(fabrikam), refused, false, 0},
 		{"stranger, partner hidden in the display name", stranger, "", "", letter(`"dave@fabrikam.com" <` + stranger + ">"), refused, false, 0},
 		{"stranger, From of a stranger", stranger, "", "", letter(stranger), queuedOK, false, 0},
+		{"stranger, more From than is looked at", stranger, "", "", letter(endless + stranger), refused, false, 0},
+		{"secured, more From than is looked at", woodgrove, "mail.woodgrovebank.com", "", letter(endless + woodgrove), refused, false, 0},
 		{"stranger's envelope over a partner's session that is unknown for now", stranger, "mail.fabrikam.com", "RevocationOffline", letter(fabrikam), deferred, false, 0},
 		{"stranger's envelope over a partner's session", stranger, "mail.fabrikam.com", "", letter(fabrikam), refused, false, 0},
 		{"null sender, aligned", "", "mail.fabrikam.com", "", letter(fabrikam), queuedOK, true, 0},
