@@ -44,7 +44,7 @@ func unable(x smtp.Extensions, m *queue.Message) smtp.Reply {
 	switch {
 	case x.Size && x.MaxMessageBytes > 0 && m.Size > x.MaxMessageBytes:
 		return replyPeerTooLarge()
-	case m.Body == smtp.BodyBinaryMIME && !(x.Chunking && x.BinaryMIME):
+	case m.Body == smtp.BodyBinaryMIME && (!x.Chunking || !x.BinaryMIME):
 		return replyBinary() // it is not converted: that would break its signatures
 	}
 	return smtp.Reply{}

@@ -27,26 +27,26 @@ func (c *chunked) next() (chunk, error) {
 }
 
 // readChunks reads chunks that arrive in a way of arrivals, and returns the
-// body, the error, and what is left in the connection.
-func readChunks(t interface{ Fatal(...any) }, chunks []string, limits bodyLimits, arrive func(io.Reader) io.Reader, behind string) (string, error, string) {
+// body, what is left in the connection, and the error.
+func readChunks(t interface{ Fatal(...any) }, chunks []string, limits bodyLimits, arrive func(io.Reader) io.Reader, behind string) (body, rest string, err error) {
 	c := &chunked{chunks: chunks}
 	first, _ := c.next()
 	in := bufio.NewReaderSize(arrive(strings.NewReader(c.wire()+behind)), 16)
 	var r chunkReader
 	r.reset(in, limits, first, c.next)
-	body, err := io.ReadAll(&r)
+	data, err := io.ReadAll(&r)
 	r.drain()
 	if r.broken != nil {
 		t.Fatal("the connection broke:", r.broken)
 	}
 	for c.at < len(c.chunks) { // as bdat does with what is sent behind a refusal
-		rest, _ := c.next()
-		if err := discard(in, rest.size); err != nil {
+		unread, _ := c.next()
+		if err := discard(in, unread.size); err != nil {
 			t.Fatal(err)
 		}
 	}
-	rest, _ := io.ReadAll(in)
-	return string(body), err, string(rest)
+	after, _ := io.ReadAll(in)
+	return string(data), string(after), err
 }
 
 func TestChunkReader(t *testing.T) {
@@ -90,7 +90,7 @@ func TestChunkReader(t *testing.T) {
 		for way, arrive := range arrivals {
 			check := func(mode string, limits bodyLimits, want string, wantErr error) {
 				t.Run(tt.name+"/"+way+"/"+mode, func(t *testing.T) {
-					got, err, rest := readChunks(t, tt.chunks, limits, arrive, "NEXT\r\n")
+					got, rest, err := readChunks(t, tt.chunks, limits, arrive, "NEXT\r\n")
 					if !errors.Is(err, wantErr) || err == nil && got != want || rest != "NEXT\r\n" {
 						t.Errorf("got %q, %v, then %q", got, err, rest)
 					}
@@ -121,7 +121,7 @@ func TestChunkReaderLimits(t *testing.T) {
 		{"a line too long in a binary header", []string{"1234", "56789\r\n\r\n"}, bodyLimits{messageBytes: 100, lineBytes: 5, binary: true}, ErrLineTooLong},
 	}
 	for _, tt := range tests {
-		if _, err, _ := readChunks(t, tt.chunks, tt.limits, arrivals["at once"], ""); !errors.Is(err, tt.err) {
+		if _, _, err := readChunks(t, tt.chunks, tt.limits, arrivals["at once"], ""); !errors.Is(err, tt.err) {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 	}
@@ -158,8 +158,8 @@ func TestChunksAreSeamless(t *testing.T) {
 			messageBytes: 1000, lineBytes: rapid.IntRange(2, 30).Draw(rt, "line"),
 			normalize: rapid.Bool().Draw(rt, "normalize"), binary: rapid.Bool().Draw(rt, "binary"),
 		}
-		want, wantErr, _ := readChunks(rt, []string{text}, limits, arrivals["at once"], "NEXT")
-		got, err, rest := readChunks(rt, chunks, limits, arrivals["by octet"], "NEXT")
+		want, _, wantErr := readChunks(rt, []string{text}, limits, arrivals["at once"], "NEXT")
+		got, rest, err := readChunks(rt, chunks, limits, arrivals["by octet"], "NEXT")
 		if !errors.Is(err, wantErr) || wantErr == nil && got != want || rest != "NEXT" {
 			rt.Fatalf("in one: %q, %v\nin %q: %q, %v, then %q", want, wantErr, chunks, got, err, rest)
 		}

@@ -62,7 +62,7 @@ func (c *Client) Send(ctx context.Context, t Transaction) (Result, error) {
 // may have been made by hand, and binary content out of servers that would not
 // keep it as it is.
 func (t *Transaction) check(x Extensions) error {
-	if t.Parameters.Body == BodyBinaryMIME && !(x.BinaryMIME && x.Chunking) {
+	if t.Parameters.Body == BodyBinaryMIME && (!x.BinaryMIME || !x.Chunking) {
 		return errors.New("sending a BINARYMIME message to a server that does not offer BINARYMIME and CHUNKING")
 	}
 	if !safeMailbox(t.From.Mailbox) {
