@@ -101,16 +101,20 @@ func tlsClients(t *testing.T) []tlsClient {
 	log := filepath.Join(t.TempDir(), "gnutls.log")
 	return []tlsClient{
 		{"openssl", func(w *town, version, cert, key string) []string {
-			c := []string{"openssl", "s_client", "-quiet", "-starttls", "smtp", "-connect", w.contoso(), "-CAfile", w.contosoCA.RootFile(),
-				"-verify_return_error", "-verify_hostname", "mail1.contoso.com", "-tls" + strings.ReplaceAll(version, ".", "_")}
+			c := []string{
+				"openssl", "s_client", "-quiet", "-starttls", "smtp", "-connect", w.contoso(), "-CAfile", w.contosoCA.RootFile(),
+				"-verify_return_error", "-verify_hostname", "mail1.contoso.com", "-tls" + strings.ReplaceAll(version, ".", "_"),
+			}
 			if cert != "" {
 				c = append(c, "-cert", cert, "-key", key)
 			}
 			return c
 		}},
 		{"gnutls-cli", func(w *town, version, cert, key string) []string {
-			c := []string{"gnutls-cli", "--starttls-proto=smtp", "--port", fmt.Sprint(w.port), "--x509cafile", w.contosoCA.RootFile(),
-				"--verify-hostname=mail1.contoso.com", "--logfile", log, "--priority", "NORMAL:-VERS-ALL:+VERS-TLS" + version}
+			c := []string{
+				"gnutls-cli", "--starttls-proto=smtp", "--port", fmt.Sprint(w.port), "--x509cafile", w.contosoCA.RootFile(),
+				"--verify-hostname=mail1.contoso.com", "--logfile", log, "--priority", "NORMAL:-VERS-ALL:+VERS-TLS" + version,
+			}
 			if cert != "" {
 				c = append(c, "--x509certfile", cert, "--x509keyfile", key)
 			}
@@ -233,33 +237,69 @@ func TestSwaksDialogs(t *testing.T) {
 		want []string
 	}{
 		{"in the clear", "a@b.example", nil, 0, []string{"250 2.1.0 a@b.example Sender OK", to, data, queued, bye}},
-		{"HELO", "a@b.example", []string{"--protocol", "SMTP"}, 0,
-			[]string{"250 mail1.contoso.com Hello [127.0.0.1]", "250 2.1.0 a@b.example Sender OK", to, data, queued, bye}},
+		{
+			"HELO", "a@b.example",
+			[]string{"--protocol", "SMTP"},
+			0,
+			[]string{"250 mail1.contoso.com Hello [127.0.0.1]", "250 2.1.0 a@b.example Sender OK", to, data, queued, bye},
+		},
 		{"pipelined", "a@b.example", []string{"--pipeline"}, 0, []string{"250 2.1.0 a@b.example Sender OK", to, data, queued, bye}},
 		{"STARTTLS", "a@b.example", verified, 0, []string{tlsOn, "~250 2.1.0 a@b.example Sender OK", "~" + to, "~" + data, "~" + queued, "~" + bye}},
 		{"null sender", "<>", verified, 0, []string{tlsOn, "~250 2.1.0 <> Sender OK", "~" + to, "~" + data, "~" + queued, "~" + bye}},
-		{"partner, pipelined over TLS", "a@woodgrovebank.com", append(with(cert, key), "--pipeline"), 0,
-			[]string{tlsOn, "~250 2.1.0 a@woodgrovebank.com Sender OK", "~" + to, "~" + data, "~" + queued, "~" + bye}},
-		{"partner without TLS", "a@woodgrovebank.com", nil, 23,
-			[]string{"451 4.7.3 STARTTLS required to send mail from this domain [ID]", bye}},
-		{"partner without certificate", "a@woodgrovebank.com", verified, 23,
-			[]string{tlsOn, "~454 4.7.5 Certificate validation failure, Reason:EmptyCertificate [ID]", "~" + bye}},
-		{"partner with another name", "a@woodgrovebank.com", with(wrong, wrongKey), 23,
-			[]string{tlsOn, "~454 4.7.5 Certificate validation failure, Reason:SubjectMismatch [ID]", "~" + bye}},
-		{"partner without certificate, pipelined", "a@woodgrovebank.com", append(verified, "--pipeline"), 23,
-			[]string{tlsOn, "~454 4.7.5 Certificate validation failure, Reason:EmptyCertificate [ID]", "~503 5.5.1 Need MAIL first", "~503 5.5.1 Need MAIL first", "~" + bye}},
-		{"relaying", "a@b.example", []string{"--to", "x@c.example"}, 24,
-			[]string{"250 2.1.0 a@b.example Sender OK", "550 5.7.1 Unable to relay [ID]", bye}},
-		{"relaying as a partner", "a@woodgrovebank.com", append(with(cert, key), "--to", "x@c.example"), 24,
-			[]string{tlsOn, "~250 2.1.0 a@woodgrovebank.com Sender OK", "~550 5.7.1 Unable to relay [ID]", "~" + bye}},
-		{"one recipient of two, pipelined", "a@b.example", []string{"--pipeline", "--to", "x@c.example,bob@contoso.com"}, 0,
-			[]string{"250 2.1.0 a@b.example Sender OK", "550 5.7.1 Unable to relay [ID]", to, data, queued, bye}},
-		{"bare line feeds", "a@b.example", []string{"--no-data-fixup", "--data", "@" + file("Subject: x\r\n\r\na\nb\r\n.")}, 26,
-			[]string{"250 2.1.0 a@b.example Sender OK", to, data, "554 5.6.0 Message contains bare CR or LF", bye}},
-		{"too many hops", "a@b.example", []string{"--data", "@" + file(strings.Repeat("Received: from a by b; today\r\n", 100)+"\r\nround and round\r\n")}, 26,
-			[]string{"250 2.1.0 a@b.example Sender OK", to, data, "554 5.4.6 Hop count exceeded - possible mail loop [ID]", bye}},
-		{"too large", "a@b.example", []string{"--data", "@" + file("Subject: x\r\n\r\n"+strings.Repeat(strings.Repeat("x", 70)+"\r\n", 160_000))}, 26,
-			[]string{"250 2.1.0 a@b.example Sender OK", to, data, "552 5.3.4 Message exceeds fixed maximum message size", bye}},
+		{
+			"partner, pipelined over TLS", "a@woodgrovebank.com", append(with(cert, key), "--pipeline"), 0,
+			[]string{tlsOn, "~250 2.1.0 a@woodgrovebank.com Sender OK", "~" + to, "~" + data, "~" + queued, "~" + bye},
+		},
+		{
+			"partner without TLS", "a@woodgrovebank.com", nil, 23,
+			[]string{"451 4.7.3 STARTTLS required to send mail from this domain [ID]", bye},
+		},
+		{
+			"partner without certificate", "a@woodgrovebank.com", verified, 23,
+			[]string{tlsOn, "~454 4.7.5 Certificate validation failure, Reason:EmptyCertificate [ID]", "~" + bye},
+		},
+		{
+			"partner with another name", "a@woodgrovebank.com", with(wrong, wrongKey), 23,
+			[]string{tlsOn, "~454 4.7.5 Certificate validation failure, Reason:SubjectMismatch [ID]", "~" + bye},
+		},
+		{
+			"partner without certificate, pipelined", "a@woodgrovebank.com", append(verified, "--pipeline"), 23,
+			[]string{tlsOn, "~454 4.7.5 Certificate validation failure, Reason:EmptyCertificate [ID]", "~503 5.5.1 Need MAIL first", "~503 5.5.1 Need MAIL first", "~" + bye},
+		},
+		{
+			"relaying", "a@b.example",
+			[]string{"--to", "x@c.example"},
+			24,
+			[]string{"250 2.1.0 a@b.example Sender OK", "550 5.7.1 Unable to relay [ID]", bye},
+		},
+		{
+			"relaying as a partner", "a@woodgrovebank.com", append(with(cert, key), "--to", "x@c.example"), 24,
+			[]string{tlsOn, "~250 2.1.0 a@woodgrovebank.com Sender OK", "~550 5.7.1 Unable to relay [ID]", "~" + bye},
+		},
+		{
+			"one recipient of two, pipelined", "a@b.example",
+			[]string{"--pipeline", "--to", "x@c.example,bob@contoso.com"},
+			0,
+			[]string{"250 2.1.0 a@b.example Sender OK", "550 5.7.1 Unable to relay [ID]", to, data, queued, bye},
+		},
+		{
+			"bare line feeds", "a@b.example",
+			[]string{"--no-data-fixup", "--data", "@" + file("Subject: x\r\n\r\na\nb\r\n.")},
+			26,
+			[]string{"250 2.1.0 a@b.example Sender OK", to, data, "554 5.6.0 Message contains bare CR or LF", bye},
+		},
+		{
+			"too many hops", "a@b.example",
+			[]string{"--data", "@" + file(strings.Repeat("Received: from a by b; today\r\n", 100)+"\r\nround and round\r\n")},
+			26,
+			[]string{"250 2.1.0 a@b.example Sender OK", to, data, "554 5.4.6 Hop count exceeded - possible mail loop [ID]", bye},
+		},
+		{
+			"too large", "a@b.example",
+			[]string{"--data", "@" + file("Subject: x\r\n\r\n"+strings.Repeat(strings.Repeat("x", 70)+"\r\n", 160_000))},
+			26,
+			[]string{"250 2.1.0 a@b.example Sender OK", to, data, "552 5.3.4 Message exceeds fixed maximum message size", bye},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,15 +19,19 @@ type Dialog struct {
 	r    *bufio.Reader
 }
 
-// Dial connects to addr, from the address local when it is not empty, and
-// returns the dialog and the greeting.
+// Dial connects to addr, "host:port" or the path of a Unix socket, from the
+// address local when it is not empty, and returns the dialog and the greeting.
 func Dial(t testing.TB, addr, local string) (*Dialog, string) {
 	t.Helper()
 	d := net.Dialer{Timeout: 5 * time.Second}
 	if local != "" {
 		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(local)}
 	}
-	c, err := d.Dial("tcp", addr)
+	network := "tcp"
+	if filepath.IsAbs(addr) {
+		network = "unix"
+	}
+	c, err := d.Dial(network, addr)
 	if err != nil {
 		t.Fatal(err)
 	}
