@@ -207,3 +207,78 @@ func TestEximAndGatewayRefuseEachOther(t *testing.T) {
 		})
 	}
 }
+
+// TestEximChunking sends large content both ways, by BDAT where both sides
+// have it and by DATA where one has not. Exim notes BDAT by "K".
+func TestEximChunking(t *testing.T) {
+	testkit.RequireExim(t)
+	w := foundTown(t)
+	cert, key, _ := testkit.NewPKI(t, "A root that nobody trusts").Leaf("stranger", "somewhere.else.example")
+	// Larger than what either side takes or sends at a time; with lines of dots, and octets above 127.
+	content := "Subject: large\r\n\r\n" + strings.Repeat(strings.Repeat("\xc3\xa4 line ", 9)+"\r\n.\r\n..\r\n\r\n", 30_000)
+	tests := []struct {
+		name            string
+		main, transport map[string]string
+		chunks          bool
+	}{
+		{"BDAT", nil, nil, true},
+		{"DATA", map[string]string{"chunking_advertise_hosts": ""}, map[string]string{"hosts_try_chunking": ""}, false},
+	}
+	for i, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := *w
+			w.t = t
+			domain, host := stranger(i + 1)
+			main := map[string]string{"tls_advertise_hosts": "*", "tls_certificate": cert, "tls_privatekey": key}
+			maps.Copy(main, tt.main)
+			exim := w.startExim(host, domain, w.strangerBox, main, tt.transport)
+			testkit.Inject(t, testkit.HostPort(host, w.port), "alice@"+domain, "bob@contoso.com", []byte(content))
+			testkit.Inject(t, testkit.HostPort(contosoHost, w.inner), "bob@contoso.com", "alice@"+domain, []byte(content))
+			for _, m := range []string{w.waitMessage(w.contosoBox, "alice@"+domain), w.waitMessage(w.strangerBox, "alice@"+domain)} {
+				if !strings.HasSuffix(m, "\r\n"+content) {
+					t.Errorf("the message was changed: %s", firstChange(content, m))
+				}
+			}
+			for _, what := range []string{" <= bob@contoso.com H=(mail1.contoso.com) ", " => bob@contoso.com R="} {
+				exim.WaitLog(what, 5*time.Second)
+				_, line, _ := strings.Cut(exim.Log(), what)
+				line, _, _ = strings.Cut(line, "\n")
+				if strings.Contains(line, " K ") != tt.chunks {
+					t.Errorf("chunks = %v, but Exim logs%s%s", tt.chunks, what, line)
+				}
+			}
+		})
+	}
+}
+
+// TestEximIsRefusedWhilePipelining has Exim send the content along with the
+// envelope (MAIL, RCPT and BDAT in one write), which is refused. Exim must
+// understand by which command, and why.
+func TestEximIsRefusedWhilePipelining(t *testing.T) {
+	testkit.RequireExim(t)
+	w := foundTown(t)
+	domain, host := stranger(1)
+	exim := testkit.StartExim(t, testkit.EximOptions{
+		Host: host, Port: w.port, Hostname: "mail1." + domain,
+		NextHops: map[string]string{"contoso.com": w.contoso(), "nowhere.example": w.contoso(), domain: w.strangerBox.Addr, "woodgrovebank.com": w.strangerBox.Addr},
+	})
+	tests := []struct {
+		name, from, to string
+		size           int
+		want           string
+	}{
+		{"MAIL", "alice@woodgrovebank.com", "bob@contoso.com", 1, "454 4.7.5 Certificate validation failure, Reason:EmptyCertificate ["},
+		{"MAIL, for its size", "large@" + domain, "bob@contoso.com", 11 << 20, "552 5.3.4"},
+		{"RCPT", "alice@" + domain, "bob@nowhere.example", 1, "550 5.7.1 Unable to relay ["},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			content := "Subject: refused\r\n\r\n" + strings.Repeat(strings.Repeat("x", 62)+"\r\n", 1+tt.size/64)
+			testkit.Inject(t, testkit.HostPort(host, w.port), tt.from, tt.to, []byte(content))
+			testkit.Eventually(t, 30*time.Second, "Exim logs "+tt.want, func() bool { return strings.Contains(exim.Log(), tt.want) })
+		})
+	}
+	if n := len(w.contosoBox.Messages()); n != 0 {
+		t.Errorf("%d messages got through", n)
+	}
+}

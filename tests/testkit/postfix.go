@@ -48,7 +48,7 @@ func StartPostfix(t testing.TB, o PostfixOptions) *Postfix {
 	RequirePostfix(t)
 	p := &Postfix{t: t, dir: peerDirectory(t, "postfix")}
 	t.Cleanup(func() {
-		_, _ = p.run("stop") // if it cannot be stopped, its log says why
+		p.stop()
 		if t.Failed() {
 			t.Logf("log of Postfix:\n%s", p.Log())
 		}
@@ -90,7 +90,7 @@ func (p *Postfix) stop() {
 		time.Sleep(10 * time.Millisecond)
 	}
 	p.t.Errorf("Postfix's master %d did not end", pid)
-	p.run("stop") // with force, in the end
+	_, _ = p.run("stop") // with force, in the end; its log says why if that fails
 }
 
 // Log returns the instance's mail log.
