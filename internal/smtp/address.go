@@ -4,7 +4,7 @@ import "strings"
 
 // Mailbox is an address of the form local-part@domain (RFC 5321, section
 // 4.1.2). LocalPart keeps its case and is unquoted; String quotes it where
-// necessary. Exactly one of Domain and Literal is set, except in the zero value
+// necessary. It is UTF-8, beyond ASCII only where SMTPUTF8 was said. Exactly one of Domain and Literal is set, except in the zero value
 // and in the mailbox of the forward-path <postmaster>.
 type Mailbox struct {
 	LocalPart string
@@ -31,6 +31,9 @@ func (m Mailbox) String() string {
 	return local
 }
 
+// ASCII reports whether the mailbox can be written without SMTPUTF8.
+func (m Mailbox) ASCII() bool { return isASCII(m.LocalPart) }
+
 // ReversePath is the argument of MAIL FROM. The zero value is the null
 // reverse-path "<>".
 type ReversePath struct{ Mailbox Mailbox }
@@ -54,13 +57,14 @@ type ForwardPath struct{ Mailbox Mailbox }
 // String returns the mailbox without angle brackets.
 func (p ForwardPath) String() string { return p.Mailbox.String() }
 
-// isDotString reports atoms joined by single dots (RFC 5321, section 4.1.2).
+// isDotString reports atoms joined by single dots (RFC 5321, section 4.1.2),
+// which may have octets above 127 (RFC 6531, section 3.3).
 func isDotString(s string) bool {
 	if s == "" || s[0] == '.' || s[len(s)-1] == '.' {
 		return false
 	}
 	for i := range len(s) {
-		if c := s[i]; !isAtext(c) && (c != '.' || s[i-1] == '.') {
+		if c := s[i]; c < 0x80 && !isAtext(c) && (c != '.' || s[i-1] == '.') {
 			return false
 		}
 	}

@@ -81,6 +81,10 @@ func TestWithheldKeywords(t *testing.T) {
 		{"BINARYMIME", smtp.KeywordCHUNKING, "MAIL FROM:<a@b.c> BODY=BINARYMIME\r\n", "250 2.1.0", "501 5.5.4"},
 		{"CHUNKING", smtp.KeywordCHUNKING, "BDAT 6 LAST\r\nQUIT\r\n", "503 5.5.1", "502 5.5.1"},
 		{"PIPELINING", smtp.KeywordPIPELINING, "NOOP\r\n", "250 2.0.0", "250 2.0.0"},
+		{"DSN", smtp.KeywordDSN, "MAIL FROM:<a@b.c> RET=FULL\r\n", "250 2.1.0", "555 5.5.4"},
+		{"DSN", smtp.KeywordDSN, "MAIL FROM:<a@b.c>\r\nRCPT TO:<a@b.c> NOTIFY=NEVER\r\n", "250 2.1.5", "555 5.5.4"},
+		{"SMTPUTF8", smtp.KeywordSMTPUTF8, "MAIL FROM:<a@b.c> SMTPUTF8\r\n", "250 2.1.0", "555 5.5.4"},
+		{"SMTPUTF8", smtp.Keyword8BITMIME, "MAIL FROM:<a@b.c> SMTPUTF8\r\n", "250 2.1.0", "555 5.5.4"},
 		{"ENHANCEDSTATUSCODES", smtp.KeywordENHANCEDSTATUSCODES, "MAIL FROM:<a@b.c>\r\n", "250 2.1.0 a@b.c", "250 a@b.c"},
 		{"ENHANCEDSTATUSCODES", smtp.KeywordENHANCEDSTATUSCODES, "XYZZY\r\n", "500 5.5.1 Unknown", "500 Unknown"},
 	}

@@ -42,7 +42,7 @@ type ClientOptions struct {
 // Extensions are the keywords of the last EHLO reply that the client knows.
 type Extensions struct {
 	STARTTLS, Pipelining, EightBitMIME, EnhancedStatusCodes bool
-	Chunking, BinaryMIME                                    bool
+	Chunking, BinaryMIME, DSN, SMTPUTF8                     bool
 	Size                                                    bool
 	MaxMessageBytes                                         int64 // SIZE argument; 0: none declared
 	Raw                                                     []string
@@ -52,7 +52,10 @@ type Extensions struct {
 type Transaction struct {
 	From       ReversePath
 	Recipients []ForwardPath
-	Parameters MailParameters
+	// Parameters and RecipientParameters, which is nil or has one for each of
+	// Recipients, are said where the server offers their extension.
+	Parameters          MailParameters
+	RecipientParameters []RecipientParameters
 	// Content is read once, as wire octets (CRLF line ends, not yet
 	// dot-stuffed). By DATA it is not read when no recipient was accepted; by
 	// BDAT its first chunk may have been read before anything was sent.

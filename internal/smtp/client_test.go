@@ -368,6 +368,9 @@ func TestSendParameters(t *testing.T) {
 		{"none offered", "250 peer.test", smtp.MailParameters{Size: 12, Body: smtp.Body8BitMIME}, "MAIL FROM:<a@one.example>"},
 		{"none known", ehlo, smtp.MailParameters{}, "MAIL FROM:<a@one.example>"},
 		{"7 bit", ehlo, smtp.MailParameters{Body: smtp.Body7Bit}, "MAIL FROM:<a@one.example>"},
+		{"DSN offered", "250-peer.test\n250 DSN", smtp.MailParameters{Return: smtp.ReturnHeaders, EnvelopeID: "x+2By"}, "MAIL FROM:<a@one.example> RET=HDRS ENVID=x+2By"},
+		{"DSN not offered", ehlo, smtp.MailParameters{Return: smtp.ReturnFull, EnvelopeID: "x+2By"}, "MAIL FROM:<a@one.example>"},
+		{"SMTPUTF8", "250-peer.test\n250-DSN\n250 SMTPUTF8", smtp.MailParameters{UTF8: true, Return: smtp.ReturnFull}, "MAIL FROM:<a@one.example> SMTPUTF8 RET=FULL"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -380,6 +383,57 @@ func TestSendParameters(t *testing.T) {
 			peer.Wait()
 		})
 	}
+}
+
+func TestSendRecipientParameters(t *testing.T) {
+	p := []smtp.RecipientParameters{
+		{Notify: smtp.NotifySuccess | smtp.NotifyDelay, OriginalRecipient: "rfc822;B+2B@two.example"}, {}, {Notify: smtp.NotifyNever},
+	}
+	tests := map[string][]string{
+		"250-peer.test\n250 DSN": {
+			"RCPT TO:<b@two.example> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;B+2B@two.example",
+			"RCPT TO:<c@two.example>", "RCPT TO:<d@two.example> NOTIFY=NEVER",
+		},
+		"250 peer.test": {"RCPT TO:<b@two.example>", "RCPT TO:<c@two.example>", "RCPT TO:<d@two.example>"},
+	}
+	for ehlo, want := range tests {
+		c, peer := connect(t, ehlo, smtptest.On("MAIL FROM:<a@one.example>", "250 ok"), smtptest.On(want[0], "250 ok"),
+			smtptest.On(want[1], "250 ok"), smtptest.On(want[2], "250 ok"), smtptest.On("DATA", "354 go"), smtptest.Data("250 ok"))
+		tr := transaction(t, "x", "b@two.example", "c@two.example", "d@two.example")
+		tr.RecipientParameters = p
+		if _, err := c.Send(t.Context(), tr); err != nil {
+			t.Error(err)
+		}
+		peer.Wait()
+		c.Close()
+	}
+}
+
+// A local part beyond ASCII goes only where SMTPUTF8 is offered, and is said.
+func TestSendUTF8(t *testing.T) {
+	tr := transaction(t, "x\r\n", "b@two.example")
+	tr.Recipients[0].Mailbox.LocalPart = "bj\u00f6rn"
+	tr.From.Mailbox.LocalPart = "\u00e5 \u00e4"
+	for _, said := range []bool{false, true} {
+		for _, ehlo := range []string{"250 peer.test", "250-peer.test\n250 SMTPUTF8"} {
+			if said && ehlo != "250 peer.test" {
+				continue
+			}
+			tr.Parameters.UTF8 = said
+			c, _ := connect(t, ehlo)
+			if _, err := c.Send(t.Context(), tr); err == nil {
+				t.Errorf("sent with SMTPUTF8 %v to %q", said, ehlo)
+			}
+			c.Close()
+		}
+	}
+	c, peer := connect(t, "250-peer.test\n250 SMTPUTF8", smtptest.On("MAIL FROM:<\"\u00e5 \u00e4\"@one.example> SMTPUTF8", "250 ok"),
+		smtptest.On("RCPT TO:<bj\u00f6rn@two.example>", "250 ok"), smtptest.On("DATA", "354 go"), smtptest.Data("250 ok"))
+	if _, err := c.Send(t.Context(), tr); err != nil {
+		t.Error(err)
+	}
+	peer.Wait()
+	c.Close()
 }
 
 // Content that cannot be read to its end must never look like a message.
@@ -436,7 +490,13 @@ func TestSendRefusesWhatIsNoAddress(t *testing.T) {
 		"nobody":             func(tr *smtp.Transaction) { tr.Recipients = nil },
 		"line end in sender": func(tr *smtp.Transaction) { tr.From.Mailbox.LocalPart = "a\r\nRSET" },
 		"line end in domain": func(tr *smtp.Transaction) { tr.From.Mailbox.Domain = "one.example>\r\nRSET" },
-		"empty recipient":    func(tr *smtp.Transaction) { tr.Recipients = []smtp.ForwardPath{{}} },
+		"sender not UTF-8":   func(tr *smtp.Transaction) { tr.From.Mailbox.LocalPart = "\xff" },
+		"ENVID of two lines": func(tr *smtp.Transaction) { tr.Parameters.EnvelopeID = "x\r\nRSET" },
+		"ORCPT of two lines": func(tr *smtp.Transaction) {
+			tr.RecipientParameters = []smtp.RecipientParameters{{OriginalRecipient: "rfc822;x\r\nRSET"}}
+		},
+		"parameters of nobody": func(tr *smtp.Transaction) { tr.RecipientParameters = make([]smtp.RecipientParameters, 2) },
+		"empty recipient":      func(tr *smtp.Transaction) { tr.Recipients = []smtp.ForwardPath{{}} },
 		"space in literal": func(tr *smtp.Transaction) {
 			tr.Recipients = []smtp.ForwardPath{{Mailbox: smtp.Mailbox{LocalPart: "a", Literal: "[1.2.3.4] X"}}}
 		},

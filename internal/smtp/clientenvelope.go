@@ -22,7 +22,7 @@ func (s *sending) envelope() error {
 	if err := s.lockStep(); err != nil {
 		return err
 	}
-	for _, to := range s.t.Recipients {
+	for i := range s.t.Recipients {
 		if s.c.out.Buffered() >= maxGroupBytes {
 			if err := s.collect(); err != nil {
 				return err
@@ -31,8 +31,7 @@ func (s *sending) envelope() error {
 		if s.mailRefused {
 			break
 		}
-		s.c.line = appendMailbox(append(s.c.line[:0], "RCPT TO:<"...), to.Mailbox)
-		s.c.line = append(s.c.line, '>', '\r', '\n')
+		s.c.line = s.appendRecipient(s.c.line[:0], i)
 		s.c.put(s.c.line)
 		s.sent++
 		if err := s.lockStep(); err != nil {
@@ -142,6 +141,36 @@ func (s *sending) appendMail(b []byte) []byte {
 		b = append(b, " BODY=BINARYMIME"...)
 	case s.t.Parameters.Body == Body8BitMIME && s.c.extensions.EightBitMIME: // RFC 6152
 		b = append(b, " BODY=8BITMIME"...)
+	}
+	if s.t.Parameters.UTF8 { // RFC 6531; check has seen to the rest
+		b = append(b, " SMTPUTF8"...)
+	}
+	if s.c.extensions.DSN { // RFC 3461, section 5.2.1
+		switch s.t.Parameters.Return {
+		case ReturnFull:
+			b = append(b, " RET=FULL"...)
+		case ReturnHeaders:
+			b = append(b, " RET=HDRS"...)
+		case ReturnUnspecified:
+		}
+		if id := s.t.Parameters.EnvelopeID; id != "" {
+			b = append(append(b, " ENVID="...), id...)
+		}
+	}
+	return append(b, '\r', '\n')
+}
+
+// appendRecipient appends the RCPT command for recipient i.
+func (s *sending) appendRecipient(b []byte, i int) []byte {
+	b = append(appendMailbox(append(b, "RCPT TO:<"...), s.t.Recipients[i].Mailbox), '>')
+	if s.c.extensions.DSN && s.t.RecipientParameters != nil {
+		p := &s.t.RecipientParameters[i]
+		if p.Notify != 0 {
+			b = append(append(b, " NOTIFY="...), p.Notify.String()...)
+		}
+		if p.OriginalRecipient != "" {
+			b = append(append(b, " ORCPT="...), p.OriginalRecipient...)
+		}
 	}
 	return append(b, '\r', '\n')
 }

@@ -73,6 +73,10 @@ func parseExtensions(lines []string) Extensions {
 			x.Chunking = true
 		case equalFoldASCII(word, "BINARYMIME"):
 			x.BinaryMIME = true
+		case equalFoldASCII(word, "DSN"):
+			x.DSN = true
+		case equalFoldASCII(word, "SMTPUTF8"):
+			x.SMTPUTF8 = true
 		case equalFoldASCII(word, "SIZE"):
 			x.Size = true
 			// RFC 1870, section 3: 0 or nothing means that no limit is declared.

@@ -24,9 +24,9 @@ const (
 // offers CHUNKING, BDAT takes the place of DATA (see chunkBytes), and a
 // message that is read in one chunk leaves in one write with its envelope.
 //
-// What Parameters say is said when the server offers it. A BINARYMIME message
-// goes to no server but one that offers BINARYMIME and CHUNKING; check
-// Extensions first, because for others Send returns an error. A message with
+// A BINARYMIME message goes to no server but one that offers BINARYMIME and
+// CHUNKING, one with SMTPUTF8 only where that is offered; look at Extensions
+// first, because otherwise Send returns an error. A message with
 // octets above 127 goes as it is to a server without 8BITMIME, because servers
 // that harm it are hardly found and a conversion would break its signatures.
 //
@@ -62,27 +62,43 @@ func (c *Client) Send(ctx context.Context, t Transaction) (Result, error) {
 // may have been made by hand, and binary content out of servers that would not
 // keep it as it is.
 func (t *Transaction) check(x Extensions) error {
-	if t.Parameters.Body == BodyBinaryMIME && (!x.BinaryMIME || !x.Chunking) {
+	switch p := &t.Parameters; {
+	case p.Body == BodyBinaryMIME && (!x.BinaryMIME || !x.Chunking):
 		return errors.New("sending a BINARYMIME message to a server that does not offer BINARYMIME and CHUNKING")
-	}
-	if !safeMailbox(t.From.Mailbox) {
+	case p.UTF8 && !x.SMTPUTF8:
+		return errors.New("sending a message with SMTPUTF8 to a server that does not offer it")
+	case !safeMailbox(t.From.Mailbox, p.UTF8):
 		return errors.New("reverse-path with a character that no command may contain")
+	case p.EnvelopeID != "" && !isXtext(p.EnvelopeID):
+		return errors.New("envelope identifier that is not xtext")
+	case t.RecipientParameters != nil && len(t.RecipientParameters) != len(t.Recipients):
+		return errors.New("parameters for others than the recipients")
 	}
 	for _, to := range t.Recipients {
-		if to.Mailbox.LocalPart == "" && to.Mailbox.Domain == "" && to.Mailbox.Literal == "" || !safeMailbox(to.Mailbox) {
+		if to.Mailbox.LocalPart == "" && to.Mailbox.Domain == "" && to.Mailbox.Literal == "" || !safeMailbox(to.Mailbox, t.Parameters.UTF8) {
 			return errors.New("forward-path that no command may contain")
+		}
+	}
+	for _, p := range t.RecipientParameters {
+		if _, _, ok := p.OriginalRecipient.Decode(); p.OriginalRecipient != "" && !ok {
+			return errors.New("original recipient that no command may contain")
 		}
 	}
 	return nil
 }
 
-func safeMailbox(m Mailbox) bool {
+func isXtext(s string) bool {
+	_, ok := DecodeXtext(s)
+	return ok
+}
+
+func safeMailbox(m Mailbox, utf8 bool) bool {
 	for i := range len(m.LocalPart) {
-		if c := m.LocalPart[i]; c < ' ' || c > '~' {
+		if c := m.LocalPart[i]; c < ' ' || c == 0x7f {
 			return false
 		}
 	}
-	return safeHost(string(m.Domain)) && safeHost(m.Literal)
+	return checkCharacters(m.LocalPart, utf8) == nil && safeHost(string(m.Domain)) && safeHost(m.Literal)
 }
 
 func safeHost(s string) bool {

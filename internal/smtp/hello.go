@@ -19,11 +19,13 @@ type extension struct {
 var extensions = [...]extension{
 	{keyword: "SIZE", member: KeywordSIZE},
 	{keyword: "PIPELINING", member: KeywordPIPELINING},
+	{keyword: "DSN", member: KeywordDSN},
 	{keyword: "ENHANCEDSTATUSCODES", member: KeywordENHANCEDSTATUSCODES},
 	{keyword: "STARTTLS"},
 	{keyword: "8BITMIME", member: Keyword8BITMIME},
 	{keyword: "BINARYMIME", member: KeywordBINARYMIME},
 	{keyword: "CHUNKING", member: KeywordCHUNKING},
+	{keyword: "SMTPUTF8", member: KeywordSMTPUTF8},
 }
 
 // hello carries out HELO and EHLO. Either ends an open transaction (RFC 5321,
@@ -52,7 +54,7 @@ func (l *loop) hello(ctx context.Context, name []byte, extended bool) {
 	}
 	l.greeted = greetedEHLO
 	l.offered = h.STARTTLS && !l.tls // RFC 3207, section 4.2: never once TLS is on
-	l.keywords = allKeywords.without(h.Withheld)
+	l.keywords = h.offered()
 	for _, e := range extensions {
 		line := e.keyword
 		switch {

@@ -1,7 +1,6 @@
 package smtp
 
-// KeywordSet is a set of EHLO keywords that the server loop implements and may
-// offer. STARTTLS is none of them: it depends on a certificate.
+// KeywordSet is a set of EHLO keywords that the server loop knows. STARTTLS is none of them: it depends on a certificate.
 type KeywordSet uint16
 
 // The keywords, each a set of one.
@@ -12,19 +11,25 @@ const (
 	Keyword8BITMIME                                   // RFC 6152
 	KeywordBINARYMIME                                 // RFC 3030; nothing without CHUNKING
 	KeywordCHUNKING                                   // RFC 3030
+	KeywordDSN                                        // RFC 3461
+	KeywordSMTPUTF8                                   // RFC 6531; nothing without 8BITMIME
 )
 
-// allKeywords are all that there are.
-const allKeywords = KeywordCHUNKING<<1 - 1
+// loopKeywords are those that the loop implements alone. The others mean
+// something for what becomes of a message, which the Session has to see to.
+const loopKeywords = KeywordSIZE | KeywordPIPELINING | KeywordENHANCEDSTATUSCODES | Keyword8BITMIME | KeywordCHUNKING
 
 // Has reports whether the set contains all of k.
 func (s KeywordSet) Has(k KeywordSet) bool { return s&k == k }
 
-// without returns what is left to offer when withheld may not be.
-func (s KeywordSet) without(withheld KeywordSet) KeywordSet {
-	s &^= withheld
+// offered returns what is offered in answer to EHLO.
+func (h HelloResponse) offered() KeywordSet {
+	s := (loopKeywords | h.Supported) &^ h.Withheld
 	if !s.Has(KeywordCHUNKING) {
-		s &^= KeywordBINARYMIME
+		s &^= KeywordBINARYMIME // RFC 3030, section 3
+	}
+	if !s.Has(Keyword8BITMIME) {
+		s &^= KeywordSMTPUTF8 // RFC 6531, section 3.1
 	}
 	return s
 }

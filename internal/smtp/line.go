@@ -7,9 +7,10 @@ import (
 )
 
 // maxCommandLineBytes is the longest command line with its CRLF (RFC 5321,
-// section 4.5.3.1.4) and the room that the extensions we offer ask for in MAIL:
-// SIZE 26 octets (RFC 1870, section 3), 8BITMIME 17 (RFC 6152, section 2).
-const maxCommandLineBytes = 512 + 26 + 17
+// section 4.5.3.1.4) and the room that the extensions we offer ask for: for
+// NOTIFY and ORCPT in RCPT 530 octets (RFC 3461, section 5.4), which is more than
+// all that may stand in MAIL.
+const maxCommandLineBytes = 512 + 530
 
 // maxSkippedBytes is how much of an overlong line is skipped before the
 // session is given up.

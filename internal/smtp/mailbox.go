@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // The limits of RFC 5321, section 4.5.3.1.
@@ -40,7 +42,7 @@ func addressError(f AddressFault, text string) error { return &AddressError{Faul
 // local-part@[literal], by RFC 5321, section 4.1.2 and nothing looser, except
 // that the domain is read by ParseDomain. Errors are *AddressError.
 func ParseMailbox(s string) (Mailbox, error) {
-	m, rest, err := parseMailbox(s)
+	m, rest, err := parseMailbox(s, false)
 	if err != nil {
 		return Mailbox{}, err
 	}
@@ -54,9 +56,13 @@ func ParseMailbox(s string) (Mailbox, error) {
 }
 
 // parseMailbox reads a mailbox up to the end of s or to a ">", which it
-// returns in rest. A mailbox without "@" has neither Domain nor Literal.
-func parseMailbox(s string) (m Mailbox, rest string, err error) {
+// returns in rest. A mailbox without "@" has neither Domain nor Literal. utf8
+// says whether the local part may be UTF-8.
+func parseMailbox(s string, utf8 bool) (m Mailbox, rest string, err error) {
 	m.LocalPart, rest, err = parseLocalPart(s)
+	if err == nil {
+		err = checkCharacters(m.LocalPart, utf8)
+	}
 	if err != nil {
 		return Mailbox{}, "", err
 	}
@@ -78,7 +84,25 @@ func parseMailbox(s string) (m Mailbox, rest string, err error) {
 	return m, rest, nil
 }
 
-// parseLocalPart reads a dot-string or a quoted string and returns it unquoted.
+// checkCharacters refuses a local part beyond ASCII, or beyond what RFC 6531,
+// section 3.3 allows: UTF-8, to which we add that it has no control characters.
+// It is not normalised, because only its own domain knows what it means.
+func checkCharacters(local string, mayBeUTF8 bool) error {
+	switch {
+	case isASCII(local):
+		return nil
+	case !mayBeUTF8:
+		return addressError(AddressNotASCII, "a local part beyond ASCII needs SMTPUTF8")
+	case !utf8.ValidString(local):
+		return addressError(AddressSyntax, "a local part that is not UTF-8")
+	case strings.ContainsFunc(local, unicode.IsControl):
+		return addressError(AddressSyntax, "a control character in the local part")
+	}
+	return nil
+}
+
+// parseLocalPart reads a dot-string or a quoted string, of any octets above 127,
+// and returns it unquoted.
 func parseLocalPart(s string) (local, rest string, err error) {
 	if s != "" && s[0] == '"' {
 		return parseQuotedLocalPart(s)
@@ -89,8 +113,6 @@ func parseLocalPart(s string) (local, rest string, err error) {
 	}
 	local, rest = s[:end], s[end:]
 	switch {
-	case !isASCII(local):
-		return "", "", addressError(AddressNotASCII, "a local part beyond ASCII needs SMTPUTF8")
 	case len(local) > maxLocalPartBytes:
 		return "", "", addressError(AddressTooLong, fmt.Sprintf("local part longer than %d octets", maxLocalPartBytes))
 	case !isDotString(local):
@@ -99,8 +121,8 @@ func parseLocalPart(s string) (local, rest string, err error) {
 	return local, rest, nil
 }
 
-// parseQuotedLocalPart reads a quoted string, of printable ASCII and spaces
-// alone (qtextSMTP, quoted-pairSMTP).
+// parseQuotedLocalPart reads a quoted string, of printable ASCII, spaces
+// (qtextSMTP, quoted-pairSMTP) and octets above 127.
 func parseQuotedLocalPart(s string) (local, rest string, err error) {
 	var b strings.Builder
 	for i := 1; i < len(s); i++ {
@@ -116,9 +138,6 @@ func parseQuotedLocalPart(s string) (local, rest string, err error) {
 				break
 			}
 			c = s[i]
-		}
-		if c >= 0x80 {
-			return "", "", addressError(AddressNotASCII, "a local part beyond ASCII needs SMTPUTF8")
 		}
 		if c < ' ' || c == 0x7f {
 			return "", "", addressError(AddressSyntax, "a control character in the local part")

@@ -22,14 +22,14 @@ func (l *loop) mail(ctx context.Context, argument []byte) {
 		l.protocolError(&replyMailSyntax)
 		return
 	}
-	from, err := ParseReversePath(string(path))
-	if err != nil {
-		l.refuseAddress(err, 7)
-		return
-	}
 	p, fault := parseMailParameters(parameters, l.keywords)
 	if fault != nil {
 		l.protocolError(fault)
+		return
+	}
+	from, err := parseReversePath(string(path), p.UTF8)
+	if err != nil {
+		l.refuseAddress(err, 7)
 		return
 	}
 	if p.Size > l.o.MaxMessageBytes {
@@ -41,7 +41,7 @@ func (l *loop) mail(ctx context.Context, argument []byte) {
 		r = l.refusal(err)
 	}
 	if r.IsZero() || r.Positive() {
-		l.transaction = transaction{open: true, binary: p.Body == BodyBinaryMIME}
+		l.transaction = transaction{open: true, binary: p.Body == BodyBinaryMIME, utf8: p.UTF8}
 		l.wire.busy = true
 	}
 	l.replyAbout(path, &r, &replyMailAccepted)

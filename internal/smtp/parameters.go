@@ -3,13 +3,14 @@ package smtp
 import (
 	"bytes"
 	"math"
+	"unicode/utf8"
 )
 
 // parseMailParameters parses the parameters of MAIL (RFC 5321, section
 // 4.1.2). Those of extensions that were not offered are not known. A fault is
 // one of the loop's replies.
 func parseMailParameters(b []byte, offered KeywordSet) (p MailParameters, fault *Reply) {
-	var size, body bool
+	var seen mailParameter
 	for {
 		keyword, value, hasValue, rest := nextParameter(b)
 		if keyword == nil {
@@ -19,29 +20,70 @@ func parseMailParameters(b []byte, offered KeywordSet) (p MailParameters, fault 
 		if !validParameter(keyword, value, hasValue) {
 			return p, &replyParameterSyntax
 		}
+		which := knownMailParameter(keyword, offered)
 		switch {
-		case offered.Has(KeywordSIZE) && equalFoldASCII(keyword, "SIZE"): // RFC 1870, section 4
-			if size {
-				return p, &replyParameterTwice
-			}
-			size = true
-			n, ok := parseSize(value)
-			if !ok {
-				return p, &replyParameterSyntax
-			}
-			p.Size = n
-		case offered&(Keyword8BITMIME|KeywordBINARYMIME) != 0 && equalFoldASCII(keyword, "BODY"):
-			if body {
-				return p, &replyParameterTwice
-			}
-			body = true
-			if p.Body = parseBodyType(value, offered); p.Body == BodyUnspecified {
-				return p, &replyParameterSyntax
-			}
-		default:
+		case which == 0:
 			return p, &replyUnknownParameter
+		case seen&which != 0:
+			return p, &replyParameterTwice
+		case !p.set(which, value, hasValue, offered):
+			return p, &replyParameterSyntax
+		}
+		seen |= which
+	}
+}
+
+// mailParameter is a set of parameters of MAIL.
+type mailParameter uint8
+
+const (
+	parameterSIZE mailParameter = 1 << iota
+	parameterBODY
+	parameterSMTPUTF8
+	parameterRET
+	parameterENVID
+)
+
+// mailParameters says which parameter which extension brings.
+var mailParameters = [...]struct {
+	keyword string
+	of      KeywordSet // any of these must be offered
+	which   mailParameter
+}{
+	{"SIZE", KeywordSIZE, parameterSIZE},
+	{"BODY", Keyword8BITMIME | KeywordBINARYMIME, parameterBODY},
+	{"SMTPUTF8", KeywordSMTPUTF8, parameterSMTPUTF8},
+	{"RET", KeywordDSN, parameterRET},
+	{"ENVID", KeywordDSN, parameterENVID},
+}
+
+func knownMailParameter(keyword []byte, offered KeywordSet) mailParameter {
+	for i := range mailParameters {
+		if p := &mailParameters[i]; p.of&offered != 0 && equalFoldASCII(keyword, p.keyword) {
+			return p.which
 		}
 	}
+	return 0
+}
+
+// set takes the value of one parameter and reports whether it has the form.
+func (p *MailParameters) set(which mailParameter, value []byte, hasValue bool, offered KeywordSet) (ok bool) {
+	switch which {
+	case parameterSIZE: // RFC 1870, section 4
+		p.Size, ok = parseSize(value)
+	case parameterBODY:
+		p.Body = parseBodyType(value, offered)
+		ok = p.Body != BodyUnspecified
+	case parameterSMTPUTF8: // RFC 6531, section 3.4
+		p.UTF8, ok = true, !hasValue
+	case parameterRET:
+		p.Return, ok = parseReturn(value)
+	case parameterENVID:
+		p.EnvelopeID = string(value)
+		_, ok = DecodeXtext(p.EnvelopeID)
+		ok = ok && hasValue && len(value) <= maxEnvelopeIDBytes
+	}
+	return ok
 }
 
 // parseBodyType reads a value of BODY (RFC 6152, section 2; RFC 3030, section 3).
@@ -57,17 +99,39 @@ func parseBodyType(value []byte, offered KeywordSet) BodyType {
 	return BodyUnspecified
 }
 
-// refuseRecipientParameters refuses every parameter of RCPT: no extension on
-// offer has one.
-func refuseRecipientParameters(b []byte) *Reply {
-	keyword, value, hasValue, _ := nextParameter(b)
-	switch {
-	case keyword == nil:
-		return nil
-	case !validParameter(keyword, value, hasValue):
-		return &replyParameterSyntax
+// parseRecipientParameters parses the parameters of RCPT, which all belong to
+// DSN (RFC 3461, section 4). smtpUTF8 says that SMTPUTF8 was said in MAIL.
+func parseRecipientParameters(b []byte, offered KeywordSet, smtpUTF8 bool) (p RecipientParameters, fault *Reply) {
+	for {
+		keyword, value, hasValue, rest := nextParameter(b)
+		if keyword == nil {
+			return p, nil
+		}
+		b = rest
+		isORCPT := equalFoldASCII(keyword, "ORCPT")
+		if !validParameter(keyword, value, hasValue) && !(isORCPT && smtpUTF8 && utf8.Valid(value)) {
+			return p, &replyParameterSyntax
+		}
+		var ok, twice bool
+		switch {
+		case !offered.Has(KeywordDSN):
+			return p, &replyUnknownParameter
+		case equalFoldASCII(keyword, "NOTIFY"):
+			twice = p.Notify != 0
+			p.Notify, ok = parseNotify(value)
+		case isORCPT:
+			twice = p.OriginalRecipient != ""
+			p.OriginalRecipient, ok = parseOriginalRecipient(value, smtpUTF8)
+		default:
+			return p, &replyUnknownParameter
+		}
+		switch {
+		case twice:
+			return p, &replyParameterTwice
+		case !ok:
+			return p, &replyParameterSyntax
+		}
 	}
-	return &replyUnknownParameter
 }
 
 // nextParameter cuts the next parameter off b; keyword is nil at the end.

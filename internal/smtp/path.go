@@ -7,12 +7,15 @@ import (
 
 // ParseReversePath parses the argument of MAIL FROM with its angle brackets:
 // "<>" or "<local@domain>". A source route is accepted and ignored (RFC 5321,
-// appendix C). Errors are *AddressError.
-func ParseReversePath(s string) (ReversePath, error) {
+// appendix C). A local part is ASCII. Errors are *AddressError.
+func ParseReversePath(s string) (ReversePath, error) { return parseReversePath(s, false) }
+
+// parseReversePath is ParseReversePath; utf8 lets a local part be UTF-8.
+func parseReversePath(s string, utf8 bool) (ReversePath, error) {
 	if s == "<>" {
 		return ReversePath{}, nil
 	}
-	m, err := parsePath(s)
+	m, err := parsePath(s, utf8)
 	if err != nil {
 		return ReversePath{}, err
 	}
@@ -24,9 +27,12 @@ func ParseReversePath(s string) (ReversePath, error) {
 
 // ParseForwardPath parses the argument of RCPT TO with its angle brackets. The
 // one address without a domain is <postmaster>, in any case of letters (RFC
-// 5321, section 4.5.1). Errors are *AddressError.
-func ParseForwardPath(s string) (ForwardPath, error) {
-	m, err := parsePath(s)
+// 5321, section 4.5.1). A local part is ASCII. Errors are *AddressError.
+func ParseForwardPath(s string) (ForwardPath, error) { return parseForwardPath(s, false) }
+
+// parseForwardPath is ParseForwardPath; utf8 lets a local part be UTF-8.
+func parseForwardPath(s string, utf8 bool) (ForwardPath, error) {
+	m, err := parsePath(s, utf8)
 	if err != nil {
 		return ForwardPath{}, err
 	}
@@ -36,7 +42,7 @@ func ParseForwardPath(s string) (ForwardPath, error) {
 	return ForwardPath{Mailbox: m}, nil
 }
 
-func parsePath(s string) (Mailbox, error) {
+func parsePath(s string, utf8 bool) (Mailbox, error) {
 	if len(s) < 2 || s[0] != '<' || s[len(s)-1] != '>' {
 		return Mailbox{}, addressError(AddressSyntax, "an address stands in angle brackets")
 	}
@@ -51,7 +57,7 @@ func parsePath(s string) (Mailbox, error) {
 			return Mailbox{}, err
 		}
 	}
-	m, rest, err := parseMailbox(inner)
+	m, rest, err := parseMailbox(inner, utf8)
 	if err != nil {
 		return Mailbox{}, err
 	}

@@ -18,20 +18,21 @@ func (l *loop) recipient(ctx context.Context, argument []byte) {
 		l.protocolError(&replyRcptSyntax)
 		return
 	}
-	to, err := ParseForwardPath(string(path))
-	if err != nil {
-		l.refuseAddress(err, 3)
+	p, fault := parseRecipientParameters(parameters, l.keywords, l.transaction.utf8)
+	if fault != nil {
+		l.protocolError(fault)
 		return
 	}
-	if fault := refuseRecipientParameters(parameters); fault != nil {
-		l.protocolError(fault)
+	to, err := parseForwardPath(string(path), l.transaction.utf8)
+	if err != nil {
+		l.refuseAddress(err, 3)
 		return
 	}
 	if l.transaction.accepted >= l.o.MaxRecipients {
 		l.reply(&replyTooManyRcpts) // RFC 5321, section 4.5.3.1.10
 		return
 	}
-	r, err := l.session.Recipient(ctx, to, RecipientParameters{})
+	r, err := l.session.Recipient(ctx, to, p)
 	if err != nil {
 		r = l.refusal(err)
 	}

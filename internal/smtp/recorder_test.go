@@ -19,6 +19,8 @@ type recorder struct {
 	onMail                                    func(smtp.ReversePath) (smtp.Reply, error)
 
 	calls    []string
+	mails    []smtp.MailParameters
+	rcpts    []smtp.RecipientParameters
 	messages []message
 	current  message
 	state    *tls.ConnectionState
@@ -49,6 +51,7 @@ func (r *recorder) Hello(_ context.Context, h smtp.Hello) (smtp.HelloResponse, e
 		resp.Greeting = "mail.example Hello"
 	}
 	resp.STARTTLS = r.tls != nil
+	resp.Supported = smtp.KeywordBINARYMIME | smtp.KeywordDSN | smtp.KeywordSMTPUTF8
 	return resp, nil
 }
 
@@ -62,17 +65,19 @@ func (r *recorder) HandshakeDone(_ context.Context, s *tls.ConnectionState, err 
 	r.state, r.tlsErr = s, err
 }
 
-func (r *recorder) Mail(_ context.Context, from smtp.ReversePath, _ smtp.MailParameters) (smtp.Reply, error) {
+func (r *recorder) Mail(_ context.Context, from smtp.ReversePath, p smtp.MailParameters) (smtp.Reply, error) {
 	r.call("Mail", from.String())
 	r.current = message{From: from.String()}
+	r.mails = append(r.mails, p)
 	if r.onMail != nil {
 		return r.onMail(from)
 	}
 	return r.mailReply, r.mailErr
 }
 
-func (r *recorder) Recipient(_ context.Context, to smtp.ForwardPath, _ smtp.RecipientParameters) (smtp.Reply, error) {
+func (r *recorder) Recipient(_ context.Context, to smtp.ForwardPath, p smtp.RecipientParameters) (smtp.Reply, error) {
 	r.call("Recipient", to.String())
+	r.rcpts = append(r.rcpts, p)
 	if r.rcptErr == nil {
 		r.current.To = append(r.current.To, to.String())
 	}

@@ -140,6 +140,7 @@ type transaction struct {
 	refused    bool // the last MAIL was refused: what a pipelining client sent behind it is no fault
 	chunked    bool // BDAT has come: nothing but BDAT may follow
 	binary     bool // BODY=BINARYMIME
+	utf8       bool // SMTPUTF8
 	recipients int  // RCPT commands seen
 	accepted   int
 }

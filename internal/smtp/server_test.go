@@ -353,8 +353,8 @@ func TestTranscript(t *testing.T) {
 	want := []string{
 		"> 220 mail.example ready",
 		"< EHLO client.example",
-		"> 250-mail.example Hello", "> 250-SIZE", "> 250-PIPELINING", "> 250-ENHANCEDSTATUSCODES",
-		"> 250-STARTTLS", "> 250-8BITMIME", "> 250-BINARYMIME", "> 250 CHUNKING",
+		"> 250-mail.example Hello", "> 250-SIZE", "> 250-PIPELINING", "> 250-DSN", "> 250-ENHANCEDSTATUSCODES",
+		"> 250-STARTTLS", "> 250-8BITMIME", "> 250-BINARYMIME", "> 250-CHUNKING", "> 250 SMTPUTF8",
 		"< AUTH PLAIN *", "> 502 5.5.1 Command not implemented",
 		"< MAIL FROM:<a@one.example>", "> 250 2.1.0 a@one.example Sender OK",
 		"< RCPT TO:<b@two.example>", "> 250 2.1.5 b@two.example Recipient OK",

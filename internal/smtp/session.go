@@ -70,8 +70,10 @@ type HelloResponse struct {
 	STARTTLS bool   // advertise STARTTLS; never advertised once TLS is on
 	// MaxMessageBytes is the SIZE argument; 0 advertises SIZE without a number.
 	MaxMessageBytes int64
-	// Withheld are keywords that are not offered, nor taken, although the loop
-	// implements them. The zero value offers all.
+	// Supported are the keywords that ask something of the Session and that it
+	// is ready for: BINARYMIME, DSN, SMTPUTF8. The others are offered anyway.
+	Supported KeywordSet
+	// Withheld are keywords that are neither offered nor taken.
 	Withheld KeywordSet
 }
 
@@ -79,6 +81,11 @@ type HelloResponse struct {
 type MailParameters struct {
 	Size int64    // SIZE=, octets; 0 when not declared
 	Body BodyType // BODY=
+	// UTF8 is SMTPUTF8: local parts and header may hold more than ASCII.
+	UTF8   bool
+	Return Return // RET=
+	// EnvelopeID is ENVID= as it came, xtext (see DecodeXtext); "" for none.
+	EnvelopeID string
 }
 
 // BodyType is the BODY parameter (RFC 6152). The zero value means none was
@@ -95,8 +102,11 @@ const (
 	BodyBinaryMIME
 )
 
-// RecipientParameters are the ESMTP parameters of RCPT TO; none is known yet.
-type RecipientParameters struct{}
+// RecipientParameters are the ESMTP parameters of RCPT TO.
+type RecipientParameters struct {
+	Notify            Notify            // NOTIFY=
+	OriginalRecipient OriginalRecipient // ORCPT=
+}
 
 // EndCause says why a session ended.
 type EndCause uint8
