@@ -7,6 +7,7 @@ import (
 	"mailpact/internal/certstore"
 	"mailpact/internal/directory"
 	"mailpact/internal/domainsec"
+	"mailpact/internal/trust"
 )
 
 // ConfigCheckRequest names a configuration file.
@@ -33,11 +34,8 @@ func CheckConfiguration(r ConfigCheckRequest) (ConfigCheckResponse, error) {
 		hostname = "" // then the file must name the server, and the check says so
 	}
 	cfg, faults := directory.Load(r.File, directory.LoadOptions{
-		Hostname: hostname, DefaultDataDirectory: directory.DefaultDataDirectory(os.Geteuid(), os.Getenv),
+		Hostname: hostname, DefaultDataDirectory: directory.DefaultDataDirectory(os.Geteuid(), os.Getenv), Check: CheckFiles,
 	})
-	if len(faults) == 0 {
-		faults = certstore.Check(cfg.Certificates)
-	}
 	response.Faults = append(response.Faults, faults...)
 	response.Valid = len(faults) == 0
 	if response.Valid {
@@ -62,6 +60,12 @@ func readable(file string) error {
 		return fmt.Errorf("%s: it is a directory, not a file", file)
 	}
 	return nil
+}
+
+// CheckFiles looks into the certificates, keys and anchors that a configuration
+// names, as the server that uses them will. It is directory.LoadOptions.Check.
+func CheckFiles(cfg *directory.Configuration) directory.Faults {
+	return append(certstore.Check(cfg.Certificates), trust.Check(cfg.Trust)...)
 }
 
 // ConfigurationFindings returns what is unwise in a valid configuration.

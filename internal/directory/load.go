@@ -41,6 +41,10 @@ type LoadOptions struct {
 	Listen string
 	// SkipFiles leaves the certificate, key and anchor files unread.
 	SkipFiles bool
+	// Check looks deeper into the files that a configuration names than this
+	// package can; nil: nobody does. Its faults are placed like all others. Of a
+	// value that is at fault already it is not believed.
+	Check func(*Configuration) Faults
 }
 
 // Load reads the configuration file at path. It returns a complete
@@ -91,15 +95,22 @@ func parse(data []byte, o LoadOptions) (*Configuration, Faults) {
 	if !o.SkipFiles {
 		late = append(late, c.checkFiles()...)
 	}
-	early := append(d.misspelt, d.faults...)
+	// A value that could not be read is still its default; what follows from
+	// that is no second fault.
+	d.add(late, append(d.misspelt, d.faults...))
+	if o.Check != nil && !o.SkipFiles {
+		d.add(o.Check(c), append(d.misspelt, d.faults...))
+	}
+	return c, d.faults
+}
+
+// add places late faults, without those of values that are at fault already.
+func (d *decoder) add(late, known Faults) {
 	for _, f := range late {
-		// A value that could not be read is still its default; what follows
-		// from that is no second fault.
-		if !early.touches(f.Path) {
+		if !known.touches(f.Path) {
 			d.faults = append(d.faults, d.place(f))
 		}
 	}
-	return c, d.faults
 }
 
 // override applies what the command line says over the file.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 
+	"mailpact/internal/admin"
 	"mailpact/internal/directory"
 )
 
@@ -28,6 +29,7 @@ func Configure(o ConfigureOptions) (*directory.Configuration, error) {
 	if o.File != "" {
 		cfg, faults := directory.Load(o.File, directory.LoadOptions{
 			Hostname: hostname, DefaultDataDirectory: data, DataDirectory: o.DataDirectory, Listen: o.Listen,
+			Check: admin.CheckFiles,
 		})
 		return cfg, faults.Err()
 	}

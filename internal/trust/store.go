@@ -42,9 +42,11 @@ type storedAnchor struct {
 // right as well, and such a twin must not escape its scope.
 func signedID(c *x509.Certificate) [32]byte { return sha256.Sum256(c.RawTBSCertificate) }
 
+func newStore() *store { return &store{scopes: map[[32]byte][]directory.Scope{}} }
+
 // load reads every file of the settings and returns all their faults at once.
 func load(settings directory.Trust) (*store, error) {
-	s := &store{scopes: map[[32]byte][]directory.Scope{}}
+	s := newStore()
 	var faults []error
 	for i, a := range settings.Anchors {
 		if err := s.loadAnchors(a); err != nil {

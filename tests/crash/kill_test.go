@@ -86,8 +86,9 @@ queue: {glitchRetryInterval: 1s, glitchRetryCount: 1000}
 		twice += n - 1
 	}
 	t.Logf("%d messages acknowledged over %d kills, %d delivered, %d of them again after a kill", len(book.acked), cycles, len(seen), twice)
-	// The documented window: what was on its way at a kill goes again.
-	if limit := cycles * 400; twice > limit {
+	// The documented window: what was on its way at a kill (a queue has at most
+	// 64 workers), and what was settled in the 20 ms before it, goes again.
+	if limit := cycles * 2 * 64; twice > limit {
 		t.Errorf("%d messages came twice, more than %d", twice, limit)
 	}
 }

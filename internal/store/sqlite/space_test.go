@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -186,10 +187,14 @@ func TestOutcomesAreStoredWhereMessagesAreNot(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := e.committer.w.conn.exec(t.Context(), "PRAGMA max_page_count=60"); err != nil { // the committer rests
+		done := make(chan error, 1)
+		// done is called by the committer, whose connection this is.
+		e.Settle([]store.Settlement{{Message: 4711, Remove: []uint32{0}}}, func(error) {
+			done <- e.committer.w.conn.exec(context.Background(), "PRAGMA max_page_count=60")
+		})
+		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
-		done := make(chan error, 1)
 		e.Settle([]store.Settlement{{Message: m.ID, Remove: []uint32{0}}}, func(err error) { done <- err })
 		if _, err := appendOne(t, e, 2<<20); !errors.Is(err, store.ErrFull) { // takes the outcome along
 			t.Errorf("a message that does not fit: %v", err)
