@@ -35,7 +35,7 @@ func metrics() []metric {
 }
 
 func refusalsDescription() *prometheus.Desc {
-	return prometheus.NewDesc("mailpact_refusals_total", "Refusals by Domain Security.", []string{"reason", "connector"}, nil)
+	return prometheus.NewDesc("mailpact_refusals_total", "Refusals for want of TLS or by Domain Security.", []string{"reason", "connector"}, nil)
 }
 
 func wouldHaveFailedDescription() *prometheus.Desc {

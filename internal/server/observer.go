@@ -78,7 +78,8 @@ func (o *observer) event(id tracking.EventID, source tracking.Source, e queue.Ev
 			out.ServerHostname, out.ServerIP = splitHost(x.RemoteHost)
 		}
 		if x.Secured {
-			out.MessageInfo = "domain-secured: " + string(e.Key.TLSDomain)
+			// The recipient's domain is what the session proved; the queue's key has none for a partner in test mode.
+			out.MessageInfo = "domain-secured: " + string(r.Mailbox.Domain)
 		}
 	}
 	return out
