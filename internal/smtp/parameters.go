@@ -109,7 +109,7 @@ func parseRecipientParameters(b []byte, offered KeywordSet, smtpUTF8 bool) (p Re
 		}
 		b = rest
 		isORCPT := equalFoldASCII(keyword, "ORCPT")
-		if !validParameter(keyword, value, hasValue) && !(isORCPT && smtpUTF8 && utf8.Valid(value)) {
+		if !validParameter(keyword, value, hasValue) && (!isORCPT || !smtpUTF8 || !utf8.Valid(value)) {
 			return p, &replyParameterSyntax
 		}
 		var ok, twice bool
