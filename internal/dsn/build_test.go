@@ -51,8 +51,27 @@ func TestBuildGolden(t *testing.T) {
 		},
 		{Address: "somebody@c.example", Reply: smtp.NewReply(556, smtp.EnhancedCode{5, 1, 10}, "c.example accepts no mail"), LastError: "556 5.1.10 c.example accepts no mail"},
 	}
+	relayed := options(KindRelayed)
+	relayed.EnvelopeID = "QQ314+2B159"
+	relayed.Recipients = []Recipient{{
+		Address: "bob@woodgrovebank.com", OriginalRecipient: "rfc822;Bob+2Bbills@WoodgroveBank.com",
+		Reply: smtp.NewReply(250, smtp.EnhancedCode{2, 6, 0}, "Queued"), RemoteHost: "mail1.woodgrovebank.com [192.0.2.1]:25", LastAttempt: relayed.Now,
+	}}
+	delivered := relayed
+	delivered.Kind = KindDelivered
+	international := options(KindFailed)
+	international.UTF8 = true
+	international.To.LocalPart = "al\u00efce"
+	international.Original = []byte("From: <al\u00efce@contoso.com>\r\nSubject: Tarif\r\n")
+	international.Recipients = []Recipient{{
+		Address: "bj\u00f6rn@b.example", OriginalRecipient: `utf-8;bj\x{F6}rn@b.example`,
+		Reply: smtp.NewReply(553, smtp.EnhancedCode{5, 6, 7}, "no SMTPUTF8"), RemoteHost: "mail.b.example [192.0.2.1]:25", LastAttempt: international.Now,
+	}}
+	full := refused
+	full.Content = []byte("Subject: Gr\u00fc\u00dfe\r\n\r\nHello\r\n")
 	for name, o := range map[string]Options{
 		"failed": options(KindFailed), "delayed": options(KindDelayed), "expired": expired, "refused": refused,
+		"relayed": relayed, "delivered": delivered, "international": international, "full": full,
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := Build(o)
@@ -175,11 +194,52 @@ func TestOriginalComesBackWhole(t *testing.T) {
 	}
 }
 
+// TestContent: the whole original comes back where it can stand in a report.
+func TestContent(t *testing.T) {
+	tests := []struct {
+		name    string
+		kind    Kind
+		content string
+		want    string // type of the part
+	}{
+		{"text", KindFailed, "A: b\r\n\r\nc\r\n", "message/rfc822"},
+		{"8 bit", KindFailed, "A: b\r\n\r\n\xe9\r\n", "message/rfc822"},
+		{"without an end", KindFailed, "A: b\r\n\r\nc", "message/rfc822"},
+		{"none", KindFailed, "", "text/rfc822-headers"},
+		{"not a failure", KindRelayed, "A: b\r\n\r\nc\r\n", "text/rfc822-headers"},
+		{"binary", KindFailed, "A: b\r\n\r\na\nb", "text/rfc822-headers"},
+		{"NUL", KindFailed, "A: b\r\n\r\n\x00", "text/rfc822-headers"},
+		{"a line too long", KindFailed, "A: b\r\n\r\n" + strings.Repeat("x", 999), "text/rfc822-headers"},
+		{"a line of the limit", KindFailed, "A: b\r\n\r\n" + strings.Repeat("x", 998), "message/rfc822"},
+		{"a report inside", KindFailed, "A: b\r\n\r\n--BOUNDARY\r\n", "text/rfc822-headers"},
+	}
+	for _, tt := range tests {
+		o := options(tt.kind)
+		plain, err := Build(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, _, _ := parts(t, plain)
+		_, params, _ := mime.ParseMediaType(m.Header.Get("Content-Type"))
+		content := strings.Replace(tt.content, "BOUNDARY", params["boundary"], 1)
+		o.Content = []byte(content)
+		report, err := Build(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, types, bodies := parts(t, report)
+		if len(types) != 3 || types[2] != tt.want || tt.want == "message/rfc822" && bodies[2] != content {
+			t.Errorf("%s: %q\n%q", tt.name, types, bodies)
+		}
+	}
+}
+
 func TestBuildRefuses(t *testing.T) {
 	tests := map[string]func(*Options){
-		"no kind":       func(o *Options) { o.Kind = KindUnknown },
-		"no recipients": func(o *Options) { o.Recipients = nil },
-		"null sender":   func(o *Options) { o.To = smtp.Mailbox{} },
+		"no kind":        func(o *Options) { o.Kind = KindUnknown },
+		"a strange kind": func(o *Options) { o.Kind = 99 },
+		"no recipients":  func(o *Options) { o.Recipients = nil },
+		"null sender":    func(o *Options) { o.To = smtp.Mailbox{} },
 	}
 	for name, spoil := range tests {
 		o := options(KindFailed)
@@ -202,6 +262,9 @@ func TestStatus(t *testing.T) {
 		{"no reply", KindFailed, smtp.Reply{}, "5.0.0"},
 		{"temporary reply", KindFailed, smtp.NewReply(451, smtp.EnhancedCode{}, "later"), "4.0.0"},
 		{"delayed", KindDelayed, smtp.Reply{}, "4.0.0"},
+		{"relayed", KindRelayed, smtp.NewReply(250, smtp.EnhancedCode{2, 6, 0}, "ok"), "2.6.0"},
+		{"relayed without a code", KindRelayed, smtp.NewReply(250, smtp.EnhancedCode{}, "ok"), "2.0.0"},
+		{"delivered", KindDelivered, smtp.NewReply(250, smtp.EnhancedCode{2, 1, 5}, "ok"), "2.1.5"},
 	}
 	for _, tt := range tests {
 		if got := status(tt.k, tt.r); got != tt.want {

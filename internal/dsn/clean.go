@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"mime/quotedprintable"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // foldAt is where lines are folded when they can be.
@@ -76,6 +78,57 @@ func printable(s string, limit int) string {
 	return b.String()
 }
 
+// readable is printable for text that people read: visible characters beyond
+// ASCII stay, those that steer the direction or the form of text do not.
+func readable(s string, limit int) string {
+	var b strings.Builder
+	space := false
+	for _, r := range s {
+		if b.Len() >= limit {
+			break
+		}
+		switch {
+		case r <= ' ' || unicode.IsControl(r):
+			space = b.Len() > 0
+			continue
+		case r == utf8.RuneError || !unicode.IsPrint(r):
+			r = '?'
+		}
+		if space {
+			b.WriteByte(' ')
+			space = false
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+func isASCII(b []byte) bool {
+	for _, c := range b {
+		if c >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+// returnable reports whether a whole message can stand in a report as it is.
+func returnable(content []byte, boundary string) bool {
+	if len(content) == 0 || bytes.Contains(content, []byte("--"+boundary)) || bytes.IndexByte(content, 0) >= 0 {
+		return false
+	}
+	for line := range bytes.Lines(content) {
+		text := bytes.TrimSuffix(line, []byte("\r\n"))
+		if len(text) > maxLine || bytes.ContainsAny(text, "\r\n") {
+			return false
+		}
+	}
+	return true
+}
+
+// maxLine is the longest line of text without its CRLF (RFC 5322, section 2.1.1).
+const maxLine = 998
+
 // cleanOriginal cuts the original's header at a line end and makes every line
 // end CRLF, so that it cannot end the part or the message early.
 func cleanOriginal(h []byte) []byte {
@@ -112,10 +165,15 @@ func encodeOriginal(h []byte) (encoded []byte, encoding string) {
 	if plain {
 		return h, ""
 	}
+	return quoted(h), "quoted-printable"
+}
+
+// quoted returns text in quoted-printable.
+func quoted(text []byte) []byte {
 	var b bytes.Buffer
 	w := quotedprintable.NewWriter(&b)
 	// A bytes.Buffer takes everything.
-	_, _ = w.Write(h)
+	_, _ = w.Write(text)
 	_ = w.Close()
-	return b.Bytes(), "quoted-printable"
+	return b.Bytes()
 }

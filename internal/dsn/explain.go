@@ -45,6 +45,11 @@ func reason(k Kind, r smtp.Reply, lastError string) (why, todo string) {
 		return "The message is larger than the recipient's mail server takes.", "Please make it smaller, for example by sending a link to a large file."
 	case e[1] == 4 && e[2] == 6:
 		return "The message would have come back to the server that sends it.", "Please tell your administrator."
+	case e[1] == 6 && e[2] == 3:
+		return "The message is in a binary form that the recipient's mail server does not take.", "Please send it again with the usual settings of your mail program, or ask your administrator."
+	case e[1] == 6 && e[2] == 7:
+		return "The message has an address or a header with letters that the recipient's mail server does not take (it does not know SMTPUTF8).",
+			"Please use addresses in plain letters, or reach the recipient another way."
 	case e[1] == 6:
 		return "The recipient's mail server cannot take a message of this form.", other
 	case e[1] == 7:
