@@ -39,7 +39,7 @@ func CheckConfiguration(r ConfigCheckRequest) (ConfigCheckResponse, error) {
 	response.Faults = append(response.Faults, faults...)
 	response.Valid = len(faults) == 0
 	if response.Valid {
-		response.Findings = append(response.Findings, ConfigurationFindings(cfg)...)
+		response.Findings = append(append(response.Findings, ConfigurationFindings(cfg)...), identityFindings(cfg)...)
 	}
 	return response, nil
 }
@@ -66,6 +66,22 @@ func readable(file string) error {
 // names, as the server that uses them will. It is directory.LoadOptions.Check.
 func CheckFiles(cfg *directory.Configuration) directory.Faults {
 	return append(certstore.Check(cfg.Certificates), trust.Check(cfg.Trust)...)
+}
+
+// identityFindings returns what is unwise about the certificates and anchors of
+// a valid configuration. Without certificates a server makes its own, of which
+// nothing is known before it starts.
+func identityFindings(cfg *directory.Configuration) []Finding {
+	var out []Finding
+	if len(cfg.Certificates) > 0 {
+		if store, err := certstore.Open(certstore.Options{Files: cfg.Certificates}); err == nil {
+			out = append(out, store.Findings(cfg.CertificateNames(), len(cfg.Partners) > 0)...)
+		}
+	}
+	if v, err := trust.New(trust.Options{Config: cfg.Trust}); err == nil {
+		out = append(out, v.Findings(cfg.Partners)...)
+	}
+	return out // a file that cannot be read is a fault, and CheckFiles has said so
 }
 
 // ConfigurationFindings returns what is unwise in a valid configuration.

@@ -85,22 +85,7 @@ func (fs *findings) partners(c *Configuration) {
 		if accepted[p.Domain] {
 			fs.warn(object, "the partner's domain is an accepted domain of ours", "Delete it from partners or from acceptedDomains")
 		}
-		if p.NameRule == NameRuleDomain && fs.privatelyRooted(c, p.Domain) {
-			fs.warn(object, "a private root may vouch for the domain, where one label below it may be somebody's workstation",
-				fmt.Sprintf("If its certificate names mail hosts, write nameRule: listed and names: [mail1.%s]; if it names the domain itself, write nameRule: exact", p.Domain))
-		}
 	}
-}
-
-// privatelyRooted reports whether a private anchor's scope names d. The scope
-// any is not meant: it may be our own root.
-func (fs *findings) privatelyRooted(c *Configuration, d smtp.Domain) bool {
-	for _, a := range c.Trust.Anchors {
-		if !a.Scope.Any && a.Scope.Covers(d) {
-			return true
-		}
-	}
-	return false
 }
 
 func (fs *findings) trust(c *Configuration) {
@@ -256,4 +241,22 @@ func (s *SendConnector) carriesEverything() bool {
 		}
 	}
 	return false
+}
+
+// CertificateNames returns the names under which our certificates are shown:
+// those of receive connectors that offer STARTTLS and of domain-secure send
+// connectors.
+func (c *Configuration) CertificateNames() []smtp.Domain {
+	var names []smtp.Domain
+	for i := range c.ReceiveConnectors {
+		if r := &c.ReceiveConnectors[i]; r.HasTLS() {
+			names = append(names, r.FQDN)
+		}
+	}
+	for i := range c.SendConnectors {
+		if s := &c.SendConnectors[i]; s.DomainSecureEnabled {
+			names = append(names, s.FQDN)
+		}
+	}
+	return names
 }

@@ -25,7 +25,6 @@ func TestFindings(t *testing.T) {
 		{"open health, every address", func(c *Configuration) { c.Server.HTTP = ":9925" }, []row{{LevelWarning, "server.http"}}},
 		{"idle partner", func(c *Configuration) { c.Partners[0].Send, c.Partners[0].Receive = false, false }, []row{{LevelWarning, "partners[woodgrovebank.com]"}}},
 		{"partner is accepted", func(c *Configuration) { c.Partners[0].Domain = "b.example"; c.Trust.Anchors = nil }, []row{{LevelWarning, "partners[b.example]"}}},
-		{"private root and domain rule", func(c *Configuration) { c.Partners[0].NameRule = NameRuleDomain }, []row{{LevelWarning, "partners[woodgrovebank.com]"}}},
 		{"stray scope", func(c *Configuration) { c.Trust.Anchors[0].Scope.Domains[0] = "woodgrove.com" }, []row{{LevelWarning, "trust.anchors[/etc/mailpact/woodgrove-root.pem]"}}},
 		{"no anchor", func(c *Configuration) { c.Trust.SystemRoots, c.Trust.Anchors = false, nil }, []row{{LevelError, "trust"}}},
 		{"nothing accepted", func(c *Configuration) { c.AcceptedDomains = nil }, []row{{LevelWarning, "acceptedDomains"}}},

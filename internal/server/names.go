@@ -28,20 +28,3 @@ func knownNames(cfg *directory.Configuration) []smtp.Domain {
 	}
 	return names
 }
-
-// tlsNames returns the names under which certificates are shown: those of
-// receive connectors that offer STARTTLS and of domain-secure send connectors.
-func tlsNames(cfg *directory.Configuration) []smtp.Domain {
-	var names []smtp.Domain
-	for i := range cfg.ReceiveConnectors {
-		if c := &cfg.ReceiveConnectors[i]; c.HasTLS() {
-			names = append(names, c.FQDN)
-		}
-	}
-	for i := range cfg.SendConnectors {
-		if c := &cfg.SendConnectors[i]; c.DomainSecureEnabled {
-			names = append(names, c.FQDN)
-		}
-	}
-	return names
-}

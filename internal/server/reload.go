@@ -69,6 +69,7 @@ func (s *Server) reload(ctx context.Context, cfg *directory.Configuration) error
 	}
 	s.own.check(ctx)
 	s.o.Logger.Info("the configuration was reloaded", slog.Uint64("version", version))
+	s.logFindings()
 	return nil
 }
 

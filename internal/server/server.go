@@ -111,13 +111,18 @@ func (s *Server) Start(ctx context.Context) error {
 	s.socket.Start()
 	s.http.start()
 	s.receive.Start()
-	for _, f := range s.findings() {
-		s.o.Logger.Warn("finding", slog.String("level", string(f.Level)), slog.String("object", f.Object), slog.String("text", f.Text), slog.String("fix", f.Fix))
-	}
+	s.logFindings()
 	for _, l := range s.listeners() {
 		s.o.Logger.Info("listening", slog.String("connector", l.Connector), slog.String("address", l.Address))
 	}
 	return nil
+}
+
+// logFindings tells the log what an administrator should know now.
+func (s *Server) logFindings() {
+	for _, f := range s.findings() {
+		s.o.Logger.Warn("finding", slog.String("level", string(f.Level)), slog.String("object", f.Object), slog.String("text", f.Text), slog.String("fix", f.Fix))
+	}
 }
 
 // Stop ends everything in reverse order: listeners first, then sessions, whose
@@ -229,7 +234,7 @@ func (s *Server) selfAddresses() []netip.AddrPort {
 func (s *Server) findings() []admin.Finding {
 	cfg := s.directory.Current()
 	f := admin.ConfigurationFindings(cfg)
-	f = append(f, s.identity.current.Load().certificates.Findings(tlsNames(cfg), len(cfg.Partners) > 0)...)
+	f = append(f, s.identity.current.Load().findings(cfg)...)
 	f = append(f, s.own.findings()...)
 	f = append(f, s.reloads.findings()...)
 	f = append(f, diskFindings(s.store.Condition(), cfg.Server.DataDirectory)...)

@@ -25,6 +25,11 @@ type identity struct {
 	verifier     *trust.Verifier
 }
 
+// findings are what is unwise about what we show and whom we trust.
+func (i *identity) findings(cfg *directory.Configuration) []directory.Finding {
+	return append(i.certificates.Findings(cfg.CertificateNames(), len(cfg.Partners) > 0), i.verifier.Findings(cfg.Partners)...)
+}
+
 // liveIdentity answers from the identity in force, which a reload replaces. It
 // is safe for concurrent use.
 type liveIdentity struct{ current atomic.Pointer[identity] }
