@@ -3,6 +3,7 @@ package admin
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 )
 
@@ -85,6 +86,9 @@ type UnreachableError struct {
 
 // Error names the socket and the ways to mend it.
 func (e *UnreachableError) Error() string {
+	if errors.Is(e.Err, fs.ErrPermission) {
+		return fmt.Sprintf("%s may not be used by this user: %v (run the command as root or as the server's user)", e.Socket, e.Err)
+	}
 	return fmt.Sprintf("no server answers on %s: %v (start one with 'mailpact serve', or name its socket with --socket)", e.Socket, e.Err)
 }
 

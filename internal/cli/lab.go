@@ -1,9 +1,13 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
+	"os/signal"
+	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -24,8 +28,11 @@ whether the outcome was the expected one. Then the servers stay up until Ctrl-C.
 Exit codes: 0 every outcome was the expected one, 1 one was not.`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			err := lab.Run(c.Context(), lab.Options{Out: c.OutOrStdout(), Color: wantsColor(c.OutOrStdout()), Once: once})
-			if errors.Is(err, lab.ErrUnexpected) {
+			// A closed terminal or pipe must end the lab like Ctrl-C, because it has files to remove.
+			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGHUP, syscall.SIGPIPE)
+			defer stop()
+			err := lab.Run(ctx, lab.Options{Out: c.OutOrStdout(), Color: wantsColor(c.OutOrStdout()), Once: once, Command: thisProgram()})
+			if errors.Is(err, lab.ErrUnexpected) || errors.Is(err, context.Canceled) {
 				return &silentError{code: ExitNo}
 			}
 			return err
@@ -33,6 +40,15 @@ Exit codes: 0 every outcome was the expected one, 1 one was not.`,
 	}
 	c.Flags().BoolVar(&once, "once", false, "end after the last scene")
 	return c
+}
+
+// thisProgram is how the user has called, or can call, this program.
+func thisProgram() string {
+	name := os.Args[0]
+	if strings.Contains(name, "go-build") {
+		return "go run ./cmd/mailpact"
+	}
+	return name
 }
 
 // wantsColor reports whether w is a terminal whose user has not asked for none

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,8 @@ const sceneBound = 20 * time.Second
 type Options struct {
 	Out   io.Writer
 	Color bool
+	// Command is how to call this program, for what the lab tells to try; "" is mailpact.
+	Command string
 	// Once ends the lab after the last scene. Otherwise it stays up until the
 	// context ends.
 	Once bool
@@ -30,7 +33,7 @@ func Run(ctx context.Context, o Options) error { return play(ctx, o, allScenes()
 // play is Run with the scenes that are given.
 func play(ctx context.Context, o Options, scenes []scene) (err error) {
 	began := time.Now()
-	p := &painter{w: o.Out, color: o.Color}
+	p := &painter{w: o.Out, color: o.Color, command: cmp.Or(o.Command, "mailpact")}
 	p.title("Mailpact lab", "two organisations exchange domain-secured mail")
 	t, err := build(ctx)
 	if err != nil {

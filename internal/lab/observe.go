@@ -60,7 +60,7 @@ func lastSession(o *organisation, sender string) (lines []string, complete bool)
 		case label != "":
 			text = label + ": " + data
 		}
-		sessions[id] = append(sessions[id], event+" "+text)
+		sessions[id] = append(sessions[id], speaker(event)+text)
 		if event == "<" && strings.Contains(data, "<"+sender+">") {
 			wanted = id
 		}
@@ -72,6 +72,18 @@ func lastSession(o *organisation, sender string) (lines []string, complete bool)
 		}
 	}
 	return lines, false
+}
+
+// speaker turns an event sign of a receive protocol log into who speaks.
+func speaker(event string) string {
+	switch event {
+	case "<":
+		return fromClient
+	case ">":
+		return fromServer
+	default:
+		return information
+	}
 }
 
 // explainWaiting says why a message has not arrived: the queue's last error, if there is one.

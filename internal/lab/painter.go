@@ -12,8 +12,9 @@ import (
 
 // painter writes the story. Colour only repeats what the words say.
 type painter struct {
-	w     io.Writer
-	color bool
+	w       io.Writer
+	color   bool
+	command string // how to call this program
 }
 
 // The few styles, as SGR parameters.
@@ -50,7 +51,7 @@ func (p *painter) world(t *town) {
 	p.line("  %-18s %-16s  %s", "nobody.example", strangerHost, p.paint(dim, "nobody's partner"))
 	p.line("  %-18s %-16s  %s", "DNS", t.zone.Addr(), p.paint(dim, "MX records of both"))
 	p.line("")
-	p.line("%s", p.paint(dim, "  > and < are the sides of the conversation as its transcript shows them, * is information."))
+	p.line("%s", p.paint(dim, "  C: the client, S: the server, in the order of the transcript; * is information from the protocol log."))
 }
 
 func (p *painter) scene(n, of int, s scene) {
@@ -86,26 +87,35 @@ func (p *painter) result(s scene, r result) {
 // wireLines leaves out what does not tell the story (EHLO keywords) and breaks
 // long lines. Wherever a refusal stands, it shows.
 func (p *painter) wireLines(l string) []string {
-	sign, text := l[:1], strings.TrimSpace(l[1:])
-	if text == "" || strings.HasPrefix(text, "250-") || strings.HasPrefix(text, "250 8BITMIME") {
+	sign, text := l[:1]+":", strings.TrimSpace(l[1:])
+	if strings.HasPrefix(l, information) {
+		sign = "* "
+	}
+	if text == "" || strings.HasPrefix(text, "250-") || isLastKeyword(text) {
 		return nil
 	}
 	style := dim
 	switch {
 	case len(text) > 3 && (text[0] == '4' || text[0] == '5') && text[3] == ' ':
 		style = red
-	case sign == "*":
+	case sign == "* ":
 		style = cyan
 	}
 	var out []string
 	for i, part := range wrap(text, wrapAt) {
 		if i > 0 {
-			sign = " "
+			sign = "  "
 			part = "  " + part
 		}
 		out = append(out, p.paint(dim, sign)+" "+p.paint(style, part))
 	}
 	return out
+}
+
+// isLastKeyword reports the last line of an EHLO reply: 250, a space, and a keyword alone.
+func isLastKeyword(text string) bool {
+	keyword, ok := strings.CutPrefix(text, "250 ")
+	return ok && keyword != "" && strings.Trim(keyword, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == ""
 }
 
 func (p *painter) counters(ctx context.Context, t *town) error {
@@ -139,9 +149,9 @@ func (p *painter) stayUp(t *town) {
 	p.line("")
 	p.line("Both servers stay up until Ctrl-C. Look around:")
 	for _, o := range []*organisation{t.contoso, t.woodgrove} {
-		p.line("  mailpact --socket %s status", o.socket)
+		p.line("  %s --socket %s status", p.command, o.socket)
 	}
-	p.line("  mailpact --socket %s counters", t.contoso.socket)
+	p.line("  %s --socket %s counters", p.command, t.contoso.socket)
 	p.line("  less %s", t.contoso.config)
 	p.line("  less %s/logs/protocol/receive/RECV*.log", t.contoso.data)
 }

@@ -25,11 +25,18 @@ type letter struct {
 	trust       *organisation
 }
 
+// The speakers of a line, whoever's transcript it comes from.
+const (
+	fromClient  = "C "
+	fromServer  = "S "
+	information = "* "
+)
+
 // wire collects what both sides said.
 type wire struct{ lines []string }
 
-func (w *wire) Sent(line string)     { w.lines = append(w.lines, "> "+line) }
-func (w *wire) Received(line string) { w.lines = append(w.lines, "< "+line) }
+func (w *wire) Sent(line string)     { w.lines = append(w.lines, fromClient+line) }
+func (w *wire) Received(line string) { w.lines = append(w.lines, fromServer+line) }
 
 // Info is not shown: the lines tell the story.
 func (w *wire) Info(string, string) {}
