@@ -29,9 +29,12 @@ var ErrClientClosed = errors.New("the client session is over")
 
 // ClientOptions configure a client session.
 type ClientOptions struct {
-	LocalName  string // EHLO argument
-	AllowHELO  bool   // fall back to HELO when EHLO is answered 5yz; never set where TLS is demanded
-	ForceHELO  bool   // say HELO and never EHLO: no extensions, so no TLS
+	LocalName string // EHLO argument
+	AllowHELO bool   // fall back to HELO when EHLO is answered 5yz; never set where TLS is demanded
+	ForceHELO bool   // say HELO and never EHLO: no extensions, so no TLS
+	// LMTP speaks RFC 2033: LHLO takes the place of EHLO, there is no HELO, and
+	// the data is answered for each recipient.
+	LMTP       bool
 	Transcript Transcript
 	// The waits of RFC 5321, section 4.5.3.2; 0 takes that section's value.
 	// A context that ends earlier wins. The wait for the answer to DATA is
@@ -64,12 +67,13 @@ type Transaction struct {
 
 // Result is what the host said: one reply per recipient, in order of
 // Transaction.Recipients. A recipient whose RCPT was accepted carries the final
-// reply (of DATA or of the end of data). MAIL refused gives each that reply. A
+// reply (of DATA or of the end of data; by LMTP its own). MAIL refused gives each
+// that reply. A
 // zero Reply means that the connection broke before the host had answered for
 // the recipient; the error of Send says how.
 type Result struct {
 	Recipients []Reply
-	Final      Reply // zero when the data was never sent
+	Final      Reply // zero when the data was never sent; by LMTP the last one
 	// Accepted: the host has accepted a recipient. Until then it cannot have
 	// taken the message.
 	Accepted bool

@@ -99,34 +99,29 @@ func (s *sending) chunks() error {
 		if s.chunk.last || s.pipelined && s.chunksDue == 1 {
 			continue
 		}
-		if r, err := s.readChunkReply(false); err != nil || !r.Positive() {
+		if r, err := s.readChunkReply(); err != nil || !r.Positive() {
 			return s.failedChunk(r, err)
 		}
 	}
 	for s.chunksDue > 1 {
-		if r, err := s.readChunkReply(false); err != nil || !r.Positive() {
+		if r, err := s.readChunkReply(); err != nil || !r.Positive() {
 			return s.failedChunk(r, err)
 		}
 	}
-	r, err := s.readChunkReply(true)
-	if err != nil {
+	if err := s.finals(); err != nil {
 		return err
 	}
-	if err := s.final(r); err != nil {
-		return err
-	}
-	s.c.unfinished = !r.Positive() // RFC 3030, section 2: then RSET comes next
+	// RFC 3030, section 2: behind a refusal RSET comes next. By LMTP some
+	// recipients may have been refused.
+	s.c.unfinished = s.c.o.LMTP || !s.result.Final.Positive()
 	return nil
 }
 
-// readChunkReply reads the reply to the oldest chunk that has none.
-func (s *sending) readChunkReply(last bool) (Reply, error) {
+// readChunkReply reads the reply to the oldest chunk that has none and is not
+// the last.
+func (s *sending) readChunkReply() (Reply, error) {
 	s.chunksDue--
-	wait := s.c.o.CommandTimeout
-	if last {
-		wait = s.c.o.DataEndTimeout
-	}
-	s.c.wire.wait(wait)
+	s.c.wire.wait(s.c.o.CommandTimeout)
 	r, err := s.c.readReply()
 	if err == nil && r.Code/100 == 3 {
 		err = fmt.Errorf("%w: %d to BDAT", ErrMalformedReply, r.Code)
@@ -143,9 +138,13 @@ func (s *sending) failedChunk(r Reply, err error) error {
 	if err := s.final(r); err != nil {
 		return err
 	}
+	if s.c.o.LMTP && s.chunk.last {
+		// How many replies the last chunk gets now is anybody's guess.
+		return &ReplyError{Command: "BDAT", Reply: r}
+	}
 	s.c.unfinished = true
 	for s.chunksDue > 0 { // sent before the refusal could be read
-		if _, err := s.readChunkReply(false); err != nil {
+		if _, err := s.readChunkReply(); err != nil {
 			return err
 		}
 	}

@@ -40,7 +40,7 @@ func (s *sending) envelope() error {
 	}
 	switch {
 	case s.mailRefused:
-	case s.chunk != nil && s.chunk.filled && s.chunk.last:
+	case s.chunk != nil && s.chunk.filled && s.chunk.last && !s.c.o.LMTP:
 		s.putChunk()
 	case s.chunk == nil && (s.pipelined || s.accepted > 0):
 		s.c.put([]byte("DATA\r\n"))

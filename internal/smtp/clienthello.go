@@ -14,9 +14,8 @@ import (
 // are not part of TLS, so somebody else may have sent them.
 var errPlainAfterSTARTTLS = errors.New("plain octets behind the answer to STARTTLS")
 
-// Hello says EHLO, or HELO when EHLO was answered 5yz and AllowHELO is set or
-// when ForceHELO is, and
-// learns the extensions. After STARTTLS it must be called again. A refusal is a
+// Hello says EHLO (LHLO by LMTP), or HELO when EHLO was answered 5yz and
+// AllowHELO is set or when ForceHELO is, and learns the extensions. After STARTTLS it must be called again. A refusal is a
 // *ReplyError; a session that ends here after a handshake is a *TLSError with
 // AfterHandshake set.
 func (c *Client) Hello(ctx context.Context) (Reply, error) {
@@ -25,13 +24,16 @@ func (c *Client) Hello(ctx context.Context) (Reply, error) {
 	}
 	var r Reply
 	command := "EHLO"
+	if c.o.LMTP {
+		command = "LHLO"
+	}
 	err := c.step(ctx, func() (err error) {
-		if !c.o.ForceHELO {
-			if r, err = c.exchange("EHLO "+c.o.LocalName, c.o.CommandTimeout); err != nil {
+		if !c.o.ForceHELO || c.o.LMTP {
+			if r, err = c.exchange(command+" "+c.o.LocalName, c.o.CommandTimeout); err != nil {
 				return err
 			}
 		}
-		if c.o.ForceHELO || r.Permanent() && c.o.AllowHELO {
+		if !c.o.LMTP && (c.o.ForceHELO || r.Permanent() && c.o.AllowHELO) {
 			command = "HELO"
 			r, err = c.exchange("HELO "+c.o.LocalName, c.o.CommandTimeout)
 		}
@@ -48,7 +50,7 @@ func (c *Client) Hello(ctx context.Context) (Reply, error) {
 	}
 	c.hello, c.unfinished = helloDone, false
 	c.extensions = Extensions{}
-	if command == "EHLO" {
+	if command != "HELO" {
 		c.extensions = parseExtensions(r.Lines)
 	}
 	return r, nil

@@ -196,17 +196,33 @@ func (s *sending) body() error {
 	if err := s.c.out.Flush(); err != nil {
 		return s.interrupted(err)
 	}
-	s.c.wire.wait(s.c.o.DataEndTimeout)
-	r, err := s.c.readReply()
-	if err != nil {
-		return err
-	}
-	if r.Code/100 == 3 {
-		return fmt.Errorf("%w: %d to the end of data", ErrMalformedReply, r.Code)
-	}
-	return s.final(r)
+	return s.finals()
 }
 
+// finals reads what the server says of the whole message: one reply, and by LMTP
+// one for each recipient that it has accepted, in their order (RFC 2033, section 4.2).
+func (s *sending) finals() error {
+	for i := range s.result.Recipients {
+		if s.c.o.LMTP && !s.result.Recipients[i].IsZero() {
+			continue
+		}
+		s.c.wire.wait(s.c.o.DataEndTimeout)
+		r, err := s.c.readReply()
+		switch {
+		case err != nil:
+			return err
+		case r.Code/100 == 3:
+			return fmt.Errorf("%w: %d to the end of data", ErrMalformedReply, r.Code)
+		case !s.c.o.LMTP || r.Code == 421:
+			return s.final(r)
+		}
+		s.result.Recipients[i], s.result.Final = r, r
+	}
+	s.c.unfinished = false
+	return nil
+}
+
+// final takes r for all recipients that have no reply.
 func (s *sending) final(r Reply) error {
 	s.c.unfinished = false
 	s.result.Final = r
@@ -238,6 +254,10 @@ func (s *sending) interrupted(cause error) error {
 // nothing ends the data that a pipelined DATA began although nobody is to get
 // it (RFC 2920, section 3.1). The reply does not matter.
 func (s *sending) nothing() error {
+	if s.c.o.LMTP {
+		// The replies to the end of data are as many as recipients.
+		return fmt.Errorf("%w: 354 to DATA without recipients", ErrMalformedReply)
+	}
 	s.c.put(endOfData)
 	if err := s.c.out.Flush(); err != nil {
 		return fmt.Errorf("sending the end of an empty message: %w", err)
