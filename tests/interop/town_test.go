@@ -62,6 +62,12 @@ type townOptions struct {
 // the given names, or those that are right.
 func foundTown(t *testing.T, contosoNames ...string) *town {
 	t.Helper()
+	return foundTownWith(t, "", contosoNames...)
+}
+
+// foundTownWith is foundTown with a hand-off, "" for one to the sink.
+func foundTownWith(t *testing.T, handOff string, contosoNames ...string) *town {
+	t.Helper()
 	w := &town{t: t, contosoCA: testkit.NewPKI(t, "Contoso Root"), woodgroveCA: testkit.NewPKI(t, "Woodgrove Root")}
 	hosts := []string{contosoHost, woodgroveHost}
 	for n := range strangers {
@@ -74,9 +80,12 @@ func foundTown(t *testing.T, contosoNames ...string) *town {
 	if contosoNames == nil {
 		contosoNames = []string{"mail1.contoso.com", "contoso.com"}
 	}
+	if handOff == "" {
+		handOff = "smtp://" + w.contosoBox.Addr
+	}
 	w.startZone()
 	cert, key, _ := w.contosoCA.Leaf("gateway", contosoNames...)
-	w.gateway = testkit.StartGateway(t, t.TempDir(), w.config(cert, key))
+	w.gateway = testkit.StartGateway(t, t.TempDir(), w.config(cert, key, handOff))
 	return w
 }
 
@@ -133,7 +142,7 @@ func (w *town) peersTrust(o townOptions) *testkit.PKI {
 	return w.contosoCA
 }
 
-func (w *town) config(cert, key string) string {
+func (w *town) config(cert, key, handOff string) string {
 	return fmt.Sprintf(`
 server: {fqdn: mail1.contoso.com, dataDirectory: data, http: "", resolvers: ["%s"]}
 certificates: [{certificateFile: %s, keyFile: %s, services: [SMTP]}]
@@ -144,7 +153,7 @@ trust:
     - {file: %s, scope: [contoso.com], revocation: required}
 revocation: {allowPrivateTargets: true}
 partners: [{domain: woodgrovebank.com, mode: enforce, send: true, receive: true}]
-acceptedDomains: [{name: contoso.com, type: Authoritative, handOff: "smtp://%s"}]
+acceptedDomains: [{name: contoso.com, type: Authoritative, handOff: "%s"}]
 receiveConnectors:
   - {name: Inet, bindings: ["%s:%d"], fqdn: mail1.contoso.com, authMechanism: [Tls], permissionGroups: [AnonymousUsers, Partners], domainSecureEnabled: true, tarpitInterval: 0s, protocolLoggingLevel: Verbose}
   - {name: Plain, bindings: ["%s:%d"], fqdn: mail1.contoso.com, authMechanism: [Tls], permissionGroups: [AnonymousUsers], protocolLoggingLevel: Verbose}
@@ -152,7 +161,7 @@ receiveConnectors:
 sendConnectors:
   - {name: Internet, addressSpaces: ["*;1"], dnsRoutingEnabled: true, port: %d, fqdn: mail1.contoso.com, domainSecureEnabled: true, sourceIPAddress: %s, protocolLoggingLevel: Verbose}
 queue: {glitchRetryInterval: 1s}
-`, w.zone.Addr(), cert, key, w.woodgroveCA.RootFile(), w.contosoCA.RootFile(), w.contosoBox.Addr,
+`, w.zone.Addr(), cert, key, w.woodgroveCA.RootFile(), w.contosoCA.RootFile(), handOff,
 		contosoHost, w.port, contosoHost, w.plain, contosoHost, w.inner, w.port, contosoHost)
 }
 

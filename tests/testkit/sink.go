@@ -28,7 +28,13 @@ type Sink struct {
 // StartSink listens on host (a free port) until the test ends.
 func StartSink(t testing.TB, host string) *Sink {
 	t.Helper()
-	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	return StartSinkAt(t, net.JoinHostPort(host, "0"))
+}
+
+// StartSinkAt is StartSink with a port.
+func StartSinkAt(t testing.TB, addr string) *Sink {
+	t.Helper()
+	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
