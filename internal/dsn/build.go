@@ -154,7 +154,7 @@ func (o *Options) writeHeader(b *bytes.Buffer, boundary string) {
 	}
 	field(b, "Date", o.Now.Format(time.RFC1123Z))
 	field(b, "From", "Mail Delivery System <"+printable(o.From.String(), maxText)+">")
-	field(b, "To", "<"+readable(o.To.String(), maxText)+">")
+	field(b, "To", "<"+readable(o.To.String())+">")
 	field(b, "Subject", subject)
 	field(b, "Message-ID", "<"+printable(o.ID, 200)+"@"+string(o.ReportingMTA)+">")
 	if id := printable(o.OriginalMessageID, 250); strings.HasPrefix(id, "<") && strings.HasSuffix(id, ">") {
@@ -175,12 +175,12 @@ func (o *Options) writeText(b *bytes.Buffer) {
 	if o.Kind == KindDelayed && !o.Expires.IsZero() {
 		paragraph(b, "Delivery will be tried until "+o.Expires.UTC().Format("2 January 2006 15:04 MST")+".")
 	}
-	if s := readable(o.Subject, maxText); s != "" {
+	if s := readable(o.Subject); s != "" {
 		paragraph(b, "Subject: "+s)
 	}
 	for _, r := range o.Recipients {
 		b.WriteString("\r\n")
-		paragraph(b, "To: "+readable(r.Address, maxText))
+		paragraph(b, "To: "+readable(r.Address))
 		if !o.Kind.success() {
 			paragraph(b, explain(o.Kind, r.Reply, r.LastError))
 		}
@@ -189,7 +189,7 @@ func (o *Options) writeText(b *bytes.Buffer) {
 	paragraph(b, "Generating server: "+string(o.ReportingMTA))
 	for _, r := range o.Recipients {
 		b.WriteString("\r\n")
-		paragraph(b, readable(r.Address, maxText))
+		paragraph(b, readable(r.Address))
 		if r.RemoteHost != "" {
 			paragraph(b, "Remote server: "+printable(r.RemoteHost, maxText))
 		}

@@ -80,11 +80,11 @@ func printable(s string, limit int) string {
 
 // readable is printable for text that people read: visible characters beyond
 // ASCII stay, those that steer the direction or the form of text do not.
-func readable(s string, limit int) string {
+func readable(s string) string {
 	var b strings.Builder
 	space := false
 	for _, r := range s {
-		if b.Len() >= limit {
+		if b.Len() >= maxText {
 			break
 		}
 		switch {
