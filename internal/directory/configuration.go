@@ -197,9 +197,11 @@ const (
 
 // AcceptedDomain is a domain for which mail is accepted from anyone.
 type AcceptedDomain struct {
-	Name    smtp.Domain
-	Type    AcceptedDomainType
-	HandOff string // "host:port" of the SMTP hand-off, from "smtp://host:port"; empty: mail waits
+	Name smtp.Domain
+	Type AcceptedDomainType
+	// HandOff is "host:port" by SMTP, HandOffLMTP with "host:port", or
+	// HandOffLMTPSocket with a path; empty: mail waits.
+	HandOff string
 }
 
 // LoggingLevel is a connector's protocol logging level.

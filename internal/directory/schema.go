@@ -333,7 +333,7 @@ func acceptedDomainObject() object[AcceptedDomain] {
 				read: into(func(a *a) *AcceptedDomainType { return &a.Type }, choice([]AcceptedDomainType{Authoritative, InternalRelay}, "ExternalRelay")),
 			},
 			{
-				key: "handOff", doc: "The mail system behind this server, smtp://host:port. Default: none, mail waits in the queue.", sample: `"smtp://127.0.0.1:2601"`,
+				key: "handOff", doc: "The mail system behind this server: smtp://host:port, lmtp://host:port or lmtp+unix:///path. Default: none, mail waits in the queue.", sample: `"smtp://127.0.0.1:2601"`,
 				read: into(func(a *a) *string { return &a.HandOff }, readHandOff),
 			},
 		},

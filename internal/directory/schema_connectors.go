@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -379,33 +378,6 @@ func parseHostPort(s string) (string, error) {
 		return "", errors.New("names no host")
 	}
 	return net.JoinHostPort(string(d), port), nil
-}
-
-// readHandOff reads "smtp://host:port" and returns host:port.
-func readHandOff(d *decoder, v value) (string, bool) {
-	return parsed(`Write "smtp://host:port"`, parseHandOff)(d, v)
-}
-
-func parseHandOff(s string) (string, error) {
-	u, err := url.Parse(s)
-	if err != nil || u.Scheme == "" {
-		return "", errors.New("is not a hand-off")
-	}
-	switch u.Scheme {
-	case "smtp":
-	case "lmtp", "lmtp+unix":
-		return "", errors.New("is a hand-off by LMTP, which is not available in this version")
-	default:
-		return "", errors.New("is a hand-off of an unknown kind")
-	}
-	if u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
-		return "", errors.New("holds more or less than a host and a port")
-	}
-	host := u.Host
-	if u.Port() == "" {
-		host = net.JoinHostPort(u.Hostname(), "25")
-	}
-	return parseHostPort(host)
 }
 
 // readSourceAddress reads an address; the unspecified ones mean any.

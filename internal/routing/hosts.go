@@ -26,6 +26,7 @@ const (
 type Host struct {
 	Name       string // host name, or the address when it was given as one
 	Addrs      []netip.AddrPort
+	Socket     string // path of a Unix socket, in the place of Addrs
 	Preference uint16 // of its MX record
 }
 
@@ -52,9 +53,11 @@ func fault(code int, enhanced smtp.EnhancedCode, err error, text string) *Error 
 }
 
 // Hosts finds the next hops of route in the order in which they are to be
-// tried; each has at least one address. An error is an *Error.
+// tried; each has at least one address, or a socket. An error is an *Error.
 func (r *Router) Hosts(ctx context.Context, route Route) ([]Host, error) {
 	switch {
+	case route.Socket != "":
+		return []Host{{Name: "localhost", Socket: route.Socket}}, nil
 	case route.HandOff != "":
 		return r.named(ctx, []string{route.HandOff}, 25)
 	case route.SendConnector == nil:

@@ -59,7 +59,11 @@ type Route struct {
 	Connector string // the send connector's name; "" for a hand-off
 	// SendConnector belongs to the configuration that was in force.
 	SendConnector *directory.SendConnector
-	HandOff       string // host:port, for a hand-off
+	// HandOff is host:port for a hand-off by TCP, Socket the path of a Unix
+	// socket for one on this machine; LMTP says that it is by RFC 2033.
+	HandOff string
+	Socket  string
+	LMTP    bool
 	// Partner is the domain's partner, whichever its directions and mode; nil: none.
 	Partner *directory.Partner
 	// Requirement is what the next hop must prove.
@@ -155,10 +159,17 @@ func handOff(a *directory.AcceptedDomain) Route {
 		return Route{DeliveryType: Unreachable, NextHopDomain: string(a.Name), Hold: fmt.Sprintf(
 			"nowhere to hand mail for %s to: set acceptedDomains[%s].handOff", a.Name, a.Name)}
 	}
-	return Route{
+	route := Route{
 		DeliveryType: SMTPRelayToHandOff, NextHopDomain: a.HandOff, HandOff: a.HandOff,
 		Requirement: domainsec.Requirement{Level: domainsec.LevelOpportunistic},
 	}
+	if path, ok := strings.CutPrefix(a.HandOff, directory.HandOffLMTPSocket); ok {
+		route.HandOff, route.Socket, route.LMTP = "", path, true
+		route.Requirement.Level = domainsec.LevelPlain // it never leaves the machine
+	} else if host, ok := strings.CutPrefix(a.HandOff, directory.HandOffLMTP); ok {
+		route.HandOff, route.LMTP = host, true
+	}
+	return route
 }
 
 func connectorRoute(s *directory.SendConnector, d smtp.Domain, p *directory.Partner) Route {

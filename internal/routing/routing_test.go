@@ -76,6 +76,14 @@ func TestRoute(t *testing.T) {
 		want   routing.Route // Hold is compared as a part; pointers are not compared
 	}{
 		{"hand-off", nil, "contoso.com", routing.Route{DeliveryType: "SmtpRelayToHandOff", NextHopDomain: "127.0.0.1:2601", HandOff: "127.0.0.1:2601"}},
+		{
+			"hand-off by LMTP", func(c *directory.Configuration) { c.AcceptedDomains[0].HandOff = "lmtp://127.0.0.1:24" }, "contoso.com",
+			routing.Route{DeliveryType: "SmtpRelayToHandOff", NextHopDomain: "lmtp://127.0.0.1:24", HandOff: "127.0.0.1:24", LMTP: true},
+		},
+		{
+			"hand-off by LMTP over a socket", func(c *directory.Configuration) { c.AcceptedDomains[0].HandOff = "lmtp+unix:///run/lmtp" }, "contoso.com",
+			routing.Route{DeliveryType: "SmtpRelayToHandOff", NextHopDomain: "lmtp+unix:///run/lmtp", Socket: "/run/lmtp", LMTP: true},
+		},
 		{"postmaster without domain", nil, "", routing.Route{DeliveryType: "SmtpRelayToHandOff", NextHopDomain: "127.0.0.1:2601", HandOff: "127.0.0.1:2601"}},
 		{"nowhere to hand off", nil, "waiting.example", routing.Route{DeliveryType: "Unreachable", NextHopDomain: "waiting.example", Hold: "acceptedDomains[waiting.example].handOff"}},
 		{"subdomain of an accepted domain is not accepted", nil, "sub.contoso.com", routing.Route{DeliveryType: "DnsConnectorDelivery", NextHopDomain: "sub.contoso.com", Connector: "Internet"}},
@@ -206,6 +214,9 @@ func world() *dnsxtest.Resolver {
 func flat(hosts []routing.Host) []string {
 	var out []string
 	for _, h := range hosts {
+		if h.Socket != "" {
+			out = append(out, h.Name+" "+h.Socket)
+		}
 		for _, a := range h.Addrs {
 			out = append(out, h.Name+" "+a.String())
 		}
@@ -253,6 +264,8 @@ func TestHosts(t *testing.T) {
 		{name: "smart host is ourselves", edit: smart("self.example"), self: []string{"198.51.100.1:25"}, domain: "x.example", fault: "451 4.4.6 "},
 		{name: "no smart host", edit: smart(), domain: "x.example", fault: "451 4.4.4 "},
 		{name: "hand-off", domain: "contoso.com", want: []string{"127.0.0.1 127.0.0.1:2601"}},
+		{name: "hand-off by LMTP", edit: func(c *directory.Configuration) { c.AcceptedDomains[0].HandOff = "lmtp://127.0.0.1:24" }, domain: "contoso.com", want: []string{"127.0.0.1 127.0.0.1:24"}},
+		{name: "hand-off by a socket", edit: func(c *directory.Configuration) { c.AcceptedDomains[0].HandOff = "lmtp+unix:///run/lmtp" }, domain: "contoso.com", want: []string{"localhost /run/lmtp"}},
 		{name: "unreachable", edit: func(c *directory.Configuration) { c.SendConnectors = nil }, domain: "x.example", fault: "451 4.4.4 "},
 	}
 	for _, tt := range tests {

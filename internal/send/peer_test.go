@@ -33,6 +33,7 @@ type manner struct {
 	perSession  int               // messages after which the session is closed without a word
 	forget      bool              // messages are not kept, and neither are verbs
 	noPlainMail bool              // MAIL in the clear gets 530
+	lmtp        bool              // speaks LMTP; replies by "EOD " and the RCPT line
 }
 
 // mail is a message that the peer accepted.
@@ -63,7 +64,12 @@ type peer struct {
 
 func newPeer(t testing.TB, m manner) *peer {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return newPeerAt(t, "tcp", "127.0.0.1:0", m)
+}
+
+func newPeerAt(t testing.TB, network, address string, m manner) *peer {
+	t.Helper()
+	l, err := net.Listen(network, address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +134,9 @@ func (p *peer) accept() {
 		p.sessions++
 		s := &peerSession{p: p, m: p.manner, conn: c, number: p.sessions}
 		p.conns[c] = true
-		p.from = append(p.from, c.RemoteAddr().(*net.TCPAddr).IP.String())
+		if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+			p.from = append(p.from, a.IP.String())
+		}
 		p.mu.Unlock()
 		p.wg.Go(func() {
 			defer func() {
@@ -196,7 +204,11 @@ func (s *peerSession) command(verb, line string) bool {
 		return !strings.HasPrefix(reply, "421")
 	}
 	switch verb {
-	case "EHLO":
+	case "EHLO", "LHLO":
+		if s.m.lmtp != (verb == "LHLO") {
+			s.say("500 5.5.1 What?")
+			return true
+		}
 		return s.ehlo()
 	case "HELO", "RSET", "NOOP":
 		s.say("250 OK")
@@ -332,6 +344,11 @@ func (s *peerSession) end(data string) bool {
 		s.say(reply)
 		return true
 	}
+	if s.m.lmtp {
+		for _, to := range s.mail.to {
+			s.say(or(s.m.replies["EOD "+to], "250 2.1.5 In the mailbox"))
+		}
+	}
 	s.mail.data = data
 	s.p.mu.Lock()
 	if !s.m.forget {
@@ -340,6 +357,8 @@ func (s *peerSession) end(data string) bool {
 	s.p.mu.Unlock()
 	s.count++
 	s.mail = mail{}
-	s.say("250 2.6.0 Queued")
+	if !s.m.lmtp {
+		s.say("250 2.6.0 Queued")
+	}
 	return true
 }

@@ -82,6 +82,9 @@ func (s *Sender) run(ctx context.Context, a *attempt, j job) result {
 // that cannot be, or nil.
 func (a *attempt) targets(hosts []routing.Host) (targets []target, unfit *failure) {
 	for _, h := range hosts {
+		if h.Socket != "" {
+			targets = append(targets, target{host: h.Name, socket: h.Socket})
+		}
 		for _, addr := range h.Addrs {
 			t := target{host: h.Name, addr: addr}
 			switch {

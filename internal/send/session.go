@@ -40,13 +40,17 @@ func (a *attempt) key() poolKey {
 	}
 }
 
-// target is one address of a next hop.
+// target is one address of a next hop, or a Unix socket.
 type target struct {
-	host string
-	addr netip.AddrPort
+	host   string
+	addr   netip.AddrPort
+	socket string
 }
 
 func (t target) String() string {
+	if t.socket != "" {
+		return fmt.Sprintf("%s [%s]", t.host, t.socket)
+	}
 	return fmt.Sprintf("%s [%s]:%d", t.host, t.addr.Addr(), t.addr.Port())
 }
 
@@ -95,7 +99,7 @@ func (s *Sender) dial(ctx context.Context, a *attempt, t target) (*session, *fai
 		return nil, &failure{remote: t.String(), reply: replyConnect(err), detail: err.Error()}
 	}
 	c := &session{key: a.key(), id: string(smtp.NewSessionID()), remote: t.String(), opened: time.Now()}
-	o := smtp.ClientOptions{LocalName: string(a.fqdn)}
+	o := smtp.ClientOptions{LocalName: string(a.fqdn), LMTP: a.route.LMTP}
 	if a.connector != nil {
 		o.ForceHELO = a.connector.ForceHELO
 		if a.connector.ProtocolLoggingLevel == directory.LoggingVerbose && s.o.ProtocolLog != nil {
@@ -126,6 +130,9 @@ func (s *Sender) dial(ctx context.Context, a *attempt, t target) (*session, *fai
 
 func (s *Sender) connect(ctx context.Context, a *attempt, t target) (net.Conn, error) {
 	d := net.Dialer{Timeout: s.o.DialTimeout}
+	if t.socket != "" {
+		return d.DialContext(ctx, "unix", t.socket)
+	}
 	if a.source.IsValid() {
 		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(a.source, 0))
 	}

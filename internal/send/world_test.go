@@ -233,7 +233,7 @@ type router struct {
 	asked int
 }
 
-func (r *router) Hosts(_ context.Context, route routing.Route) ([]routing.Host, error) {
+func (r *router) Hosts(ctx context.Context, route routing.Route) ([]routing.Host, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.asked++
@@ -242,6 +242,9 @@ func (r *router) Hosts(_ context.Context, route routing.Route) ([]routing.Host, 
 	}
 	if h, ok := r.hosts[route.NextHopDomain]; ok {
 		return h, nil
+	}
+	if route.HandOff != "" || route.Socket != "" {
+		return r.Router.Hosts(ctx, route)
 	}
 	return nil, &routing.Error{Reply: smtp.NewReply(550, smtp.EnhancedCode{5, 1, 2}, "no such domain")}
 }
