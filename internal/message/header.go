@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 )
 
 // DefaultHeaderLimit is the limit of a header section that is read with limit 0: 256 KB.
@@ -15,7 +16,9 @@ var ErrHeaderTooLarge = errors.New("message header too large")
 
 const (
 	firstHeaderBuffer = 4 << 10
+	leastRead         = 512 // octets that there is room for in a read
 	maxEmptyReads     = 100
+	fieldOctets       = 40 // of a Field in memory
 )
 
 // Header is the header section of a message, as it came. It is not safe for
@@ -27,6 +30,9 @@ type Header struct {
 	rest      []byte // octets of the body that were read along
 	readErr   error  // what ended reading, to be replayed after rest; nil: nothing did
 	removed   bool
+
+	hold func(octets int64) error // see ReadHeaderWithin; may be nil
+	held int64                    // what it was told last
 }
 
 // Field is one element of a header section: a line with its continuation
@@ -74,11 +80,44 @@ func (f Field) Body() []byte {
 // DefaultHeaderLimit. A message that ends within its header section is complete
 // and not an error. Errors are ErrHeaderTooLarge or those of r, wrapped.
 func ReadHeader(r io.Reader, limit int64) (*Header, error) {
-	h := &Header{buf: make([]byte, 0, firstHeaderBuffer)}
+	return ReadHeaderWithin(r, limit, nil)
+}
+
+// ReadHeaderWithin is ReadHeader for a caller that counts memory. Before h has
+// more of it, hold is told how many octets h has then in all, and reading ends
+// with hold's error, wrapped, if it gives one. The memory is given back, and the
+// header forgotten, when what Body returns has been read as far as the octets
+// that were read along; hold is told 0 then.
+func ReadHeaderWithin(r io.Reader, limit int64, hold func(octets int64) error) (*Header, error) {
+	h := &Header{hold: hold}
+	if err := h.take(firstHeaderBuffer); err != nil {
+		return nil, err
+	}
+	h.buf = make([]byte, 0, firstHeaderBuffer)
 	if err := h.read(r, limit); err != nil {
 		return nil, err
 	}
 	return h, nil
+}
+
+// take asks for leave to have that much memory in all.
+func (h *Header) take(octets int64) error {
+	if h.hold == nil || octets <= h.held {
+		return nil
+	}
+	if err := h.hold(octets); err != nil {
+		return fmt.Errorf("reading header: %w", err)
+	}
+	h.held = octets
+	return nil
+}
+
+// forget gives the memory back.
+func (h *Header) forget() {
+	if h.hold != nil && h.held > 0 {
+		h.buf, h.fields, h.separator, h.rest, h.held = nil, nil, nil, nil, 0
+		_ = h.hold(0) // less is always granted
+	}
 }
 
 // read fills h. It finds line ends as the octets come and remembers where
@@ -103,13 +142,17 @@ func (h *Header) read(r io.Reader, limit int64) error {
 				if int64(end) > limit {
 					return ErrHeaderTooLarge
 				}
-				h.finish(starts, line, end, crlf)
-				return nil
+				return h.finish(starts, line, end, crlf)
 			}
 			if end-line > 1 && h.buf[end-2] == '\r' {
 				crlf++
 			}
 			if len(starts) == 0 || !isBlank(h.buf[line]) {
+				if len(starts) == cap(starts) {
+					if err := h.take(int64(cap(h.buf) + 2*cap(starts)*bits.UintSize/8)); err != nil {
+						return err
+					}
+				}
 				starts = append(starts, line)
 			}
 			line = end
@@ -120,7 +163,11 @@ func (h *Header) read(r io.Reader, limit int64) error {
 		if h.readErr != nil {
 			break
 		}
-		n, err := h.fill(r)
+		if err := h.grow(limit); err != nil {
+			return err
+		}
+		n, err := r.Read(h.buf[len(h.buf):cap(h.buf)])
+		h.buf = h.buf[:len(h.buf)+n]
 		h.readErr = err
 		if n > 0 || err != nil {
 			empty = 0
@@ -134,8 +181,7 @@ func (h *Header) read(r io.Reader, limit int64) error {
 	if line < len(h.buf) && (len(starts) == 0 || !isBlank(h.buf[line])) { // a last line without an end
 		starts = append(starts, line)
 	}
-	h.finish(starts, len(h.buf), len(h.buf), crlf)
-	return nil
+	return h.finish(starts, len(h.buf), len(h.buf), crlf)
 }
 
 func isEmptyLine(line []byte) bool {
@@ -144,20 +190,28 @@ func isEmptyLine(line []byte) bool {
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 
-func (h *Header) fill(r io.Reader) (int, error) {
-	if cap(h.buf)-len(h.buf) < 512 {
-		grown := make([]byte, len(h.buf), 2*cap(h.buf))
-		copy(grown, h.buf)
-		h.buf = grown
+// grow makes room in the buffer, but not much more than a header within the
+// limit needs.
+func (h *Header) grow(limit int64) error {
+	if cap(h.buf)-len(h.buf) >= leastRead {
+		return nil
 	}
-	n, err := r.Read(h.buf[len(h.buf):cap(h.buf)])
-	h.buf = h.buf[:len(h.buf)+n]
-	return n, err
+	size := 2 * int64(cap(h.buf))
+	if most := limit + 2*leastRead; most > 0 && size > most {
+		size = max(most, int64(len(h.buf)+leastRead))
+	}
+	if err := h.take(size); err != nil {
+		return err
+	}
+	grown := make([]byte, len(h.buf), size)
+	copy(grown, h.buf)
+	h.buf = grown
+	return nil
 }
 
 // finish cuts the buffer into fields, separator and rest. crlf is the number of
 // line ends before the separator that are CRLF.
-func (h *Header) finish(starts []int, end, body, crlf int) {
+func (h *Header) finish(starts []int, end, body, crlf int) error {
 	section := h.buf[:end:end]
 	if body > end {
 		h.separator = h.buf[end:body:body]
@@ -165,6 +219,9 @@ func (h *Header) finish(starts []int, end, body, crlf int) {
 	h.rest = h.buf[body:]
 	odd := bytes.Count(section, []byte{'\r'}) != crlf || hasOddSeparator(section)
 	if cap(h.fields) < len(starts) {
+		if err := h.take(int64(cap(h.buf)) + int64(len(starts))*fieldOctets); err != nil {
+			return err
+		}
 		h.fields = make([]Field, 0, len(starts))
 	}
 	for i, s := range starts {
@@ -175,6 +232,7 @@ func (h *Header) finish(starts []int, end, body, crlf int) {
 		raw := section[s:e:e]
 		h.fields = append(h.fields, Field{raw: raw, colon: bytes.IndexByte(raw, ':'), odd: odd && hidesLineEnd(raw)})
 	}
+	return nil
 }
 
 // Fields returns the elements that have not been removed, in order. The slice
@@ -219,11 +277,31 @@ func (h *Header) WriteTo(w io.Writer) (int64, error) {
 // along with the header, then the rest of r, which must be the reader that was
 // given to ReadHeader. It is to be called once.
 func (h *Header) Body(r io.Reader) io.Reader {
-	rest := bytes.NewReader(h.rest)
-	if h.readErr == nil {
-		return io.MultiReader(rest, r)
+	return &bodyReader{h: h, rest: h.rest, r: r}
+}
+
+// bodyReader reads what was read along with a header, and then the rest.
+type bodyReader struct {
+	h    *Header // nil once rest is read
+	rest []byte
+	r    io.Reader
+}
+
+// Read implements io.Reader.
+func (b *bodyReader) Read(p []byte) (int, error) {
+	if h := b.h; h != nil {
+		if len(b.rest) > 0 {
+			n := copy(p, b.rest)
+			b.rest = b.rest[n:]
+			return n, nil
+		}
+		if h.readErr != nil {
+			b.r = failingReader{err: h.readErr} // io.EOF among them
+		}
+		b.h, b.rest = nil, nil
+		h.forget()
 	}
-	return io.MultiReader(rest, failingReader{err: h.readErr}) // io.EOF among them
+	return b.r.Read(p)
 }
 
 // failingReader replays an error that came together with the last octets.

@@ -24,15 +24,23 @@ type memory struct {
 // get returns an empty buffer of a size class, or ErrMemory.
 func (m *memory) get(class int) (*[]byte, error) {
 	size := int64(bufferSizes[class])
-	if m.used.Add(size) > m.budget {
-		m.used.Add(-size)
-		return nil, ErrMemory
+	if err := m.draw(size); err != nil {
+		return nil, err
 	}
 	if b, ok := m.pools[class].Get().(*[]byte); ok {
 		return b, nil
 	}
 	b := make([]byte, 0, size)
 	return &b, nil
+}
+
+// draw takes octets of the budget, or gives them back when octets is negative.
+func (m *memory) draw(octets int64) error {
+	if m.used.Add(octets) > m.budget && octets > 0 {
+		m.used.Add(-octets)
+		return ErrMemory
+	}
+	return nil
 }
 
 // put gives a buffer back. If others may still read it, it is left to the
@@ -58,6 +66,7 @@ type content struct {
 	class   int
 	staging store.Staging
 	size    int64
+	held    int64 // of the budget, for the caller's buffers
 	err     error // the first fault of Write; what follows it would leave a gap
 }
 
@@ -118,11 +127,30 @@ func (c *content) grow() error {
 	return nil
 }
 
+// Hold implements Content.
+func (c *content) Hold(octets int64) error {
+	if c.buffer == nil {
+		return errors.New("holding memory for content that has ended")
+	}
+	if err := c.q.memory.draw(octets - c.held); err != nil {
+		return err
+	}
+	c.held = octets
+	return nil
+}
+
+// letGo gives back what is held for the caller.
+func (c *content) letGo() {
+	_ = c.q.memory.draw(-c.held) // less is always granted
+	c.held = 0
+}
+
 // Discard implements Content.
 func (c *content) Discard() {
 	if c.buffer == nil {
 		return
 	}
+	c.letGo()
 	c.q.memory.put(c.buffer, c.class, false)
 	c.buffer = nil
 	if c.staging.Rows > 0 {
@@ -138,6 +166,7 @@ func (c *content) Size() int64 { return c.size }
 func (c *content) take(deliveries int) *body {
 	buffer, class := c.buffer, c.class
 	c.buffer = nil
+	c.letGo()
 	if c.staging.Rows > 0 || !c.q.memory.mayKeep() {
 		c.q.memory.put(buffer, class, false)
 		return nil

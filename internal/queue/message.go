@@ -137,6 +137,10 @@ type Content interface {
 	// Write appends octets. Its errors are ErrMemory when the global budget
 	// is spent (452), or the store's.
 	io.Writer
+	// Hold draws octets of the budget, in all, for buffers of the caller that
+	// belong to the message, and gives back what is more than that; ErrMemory
+	// leaves what was held. The end of the content gives back the rest.
+	Hold(octets int64) error
 	// Discard forgets the content. It is a no-op after Accept.
 	Discard()
 	// Size is the number of octets written.

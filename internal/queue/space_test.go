@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"mailpact/internal/queue"
+	"mailpact/internal/smtp"
 	"mailpact/internal/store"
 )
 
@@ -95,5 +96,56 @@ func TestNothingIsBegunWithoutRoom(t *testing.T) {
 		}
 		full.Store(false)
 		f.accept("a@a.example", "x", "u@d.example")
+	})
+}
+
+// TestHold: what a caller holds for a message counts like its content, and is
+// given back with it.
+func TestHold(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		ctx := context.Background()
+		f := newFixture(t, func(f *fixture) { f.options.MemoryBudget = 100 << 10 })
+		begin := func() queue.Content {
+			c, err := f.queue.NewContent(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c
+		}
+		for range 3 { // again and again: nothing stays behind
+			c := begin() // 16 KB
+			other := begin()
+			for _, step := range []struct {
+				octets int64
+				want   error
+			}{{40 << 10, nil}, {60 << 10, nil}, {80 << 10, queue.ErrMemory}, {10 << 10, nil}, {68 << 10, nil}, {68<<10 + 1, queue.ErrMemory}} {
+				if err := c.Hold(step.octets); !errors.Is(err, step.want) {
+					t.Errorf("holding %d: %v", step.octets, err)
+				}
+			}
+			if _, err := f.queue.NewContent(ctx); !errors.Is(err, queue.ErrMemory) {
+				t.Errorf("NewContent beside what is held: %v", err)
+			}
+			if _, err := c.Write(make([]byte, 20<<10)); !errors.Is(err, queue.ErrMemory) {
+				t.Errorf("growing beside what is held: %v", err)
+			}
+			c.Discard()
+			if err := c.Hold(1); err == nil {
+				t.Error("content that has ended holds memory")
+			}
+			if err := other.Hold(80 << 10); err != nil {
+				t.Errorf("what Discard gave back cannot be had: %v", err)
+			}
+			m := &queue.Message{Recipients: []smtp.ForwardPath{{Mailbox: mailbox("b@b.example")}}}
+			if err := f.queue.Accept(ctx, m, other); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second) // it is delivered
+		}
+		c := begin()
+		if err := c.Hold(84 << 10); err != nil {
+			t.Errorf("what Accept gave back cannot be had: %v", err)
+		}
+		c.Discard()
 	})
 }

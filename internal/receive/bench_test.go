@@ -24,6 +24,7 @@ func (q *sinkQueue) Accept(context.Context, *queue.Message, queue.Content) error
 type sinkContent struct{ n int64 }
 
 func (c *sinkContent) Write(p []byte) (int, error) { c.n += int64(len(p)); return len(p), nil }
+func (c *sinkContent) Hold(int64) error            { return nil }
 func (c *sinkContent) Discard()                    {}
 func (c *sinkContent) Size() int64                 { return c.n }
 

@@ -14,16 +14,17 @@ import (
 )
 
 // Data receives the message: it reads the header, decides about From, puts the
-// trace and the mark in front and says 250 only when the queue has it.
+// trace and the mark in front and says 250 only when the queue has it. The
+// header's memory is the queue's, like that of the content.
 func (x *session) Data(ctx context.Context, body io.Reader) (smtp.Reply, error) {
-	h, err := message.ReadHeader(body, x.rc.MaxHeaderSize)
-	switch {
-	case errors.Is(err, message.ErrHeaderTooLarge):
-		return smtp.Reply{}, x.tarpit(refusal(kindHeaderTooLarge, x.id))
-	case err != nil:
-		return smtp.Reply{}, fmt.Errorf("receiving a message: %w", err)
-	case int64(h.ReceivedCount()) > x.rc.MaxHopCount:
-		return smtp.Reply{}, x.tarpit(refusal(kindTooManyHops, x.id))
+	content, err := x.server.o.Queue.NewContent(ctx)
+	if err != nil {
+		return smtp.Reply{}, x.storeFault("beginning a message in the queue", err)
+	}
+	defer content.Discard() // a no-op once accepted
+	h, err := x.header(content, body)
+	if err != nil {
+		return smtp.Reply{}, err
 	}
 	from, err := x.alignFrom(h)
 	if err != nil {
@@ -32,30 +33,43 @@ func (x *session) Data(ctx context.Context, body io.Reader) (smtp.Reply, error) 
 	m := x.message(x.server.o.Now())
 	m.InternetMessageID, m.Subject, m.SecuredDomain = h.InternetMessageID(), h.Subject(), from.Mark
 	if removed := h.Remove(message.Firewall{AuthservID: x.tx.view.authservID()}); len(removed) > 0 {
-		x.logger().Info("header fields that only we may write were removed", "fields", removed)
+		x.logger().Info("header fields that only we may write were removed", "fields", removed[:min(len(removed), maxFieldsLogged)], "count", len(removed))
 	}
-	if err := x.accept(ctx, m, h, body); err != nil {
+	if err := x.accept(ctx, content, m, h, body); err != nil {
 		return smtp.Reply{}, err
 	}
 	x.record(m, from)
 	return queued(x.queuedName(m)), nil
 }
 
-// accept writes the message into the queue and makes it durable.
-func (x *session) accept(ctx context.Context, m *queue.Message, h *message.Header, body io.Reader) error {
-	q := x.server.o.Queue
-	content, err := q.NewContent(ctx)
-	if err != nil {
-		return x.storeFault("beginning a message in the queue", err)
+// maxFieldsLogged bounds the names of removed fields in a line of the log.
+const maxFieldsLogged = 8
+
+// header reads the message's header within the connector's limits.
+func (x *session) header(content queue.Content, body io.Reader) (*message.Header, error) {
+	h, err := message.ReadHeaderWithin(body, x.rc.MaxHeaderSize, content.Hold)
+	switch {
+	case errors.Is(err, message.ErrHeaderTooLarge):
+		return nil, x.tarpit(refusal(kindHeaderTooLarge, x.id))
+	case errors.Is(err, queue.ErrMemory):
+		return nil, x.storeFault("reading a message's header", err)
+	case err != nil:
+		return nil, fmt.Errorf("receiving a message: %w", err)
+	case int64(h.ReceivedCount()) > x.rc.MaxHopCount:
+		return nil, x.tarpit(refusal(kindTooManyHops, x.id))
 	}
-	defer content.Discard() // a no-op once accepted
+	return h, nil
+}
+
+// accept writes the message into the queue and makes it durable.
+func (x *session) accept(ctx context.Context, content queue.Content, m *queue.Message, h *message.Header, body io.Reader) error {
 	if err := x.write(content, m, h, body); err != nil {
 		return err
 	}
 	m.Size = content.Size()
 	// A message that is complete is accepted even if the session ends
 	// meanwhile: the client may have seen its last octet acknowledged.
-	if err := q.Accept(context.WithoutCancel(ctx), m, content); err != nil {
+	if err := x.server.o.Queue.Accept(context.WithoutCancel(ctx), m, content); err != nil {
 		return x.storeFault("accepting a message", err)
 	}
 	return nil

@@ -41,26 +41,85 @@ func (n *next) Deliver(ctx context.Context, d *queue.Delivery) []queue.Outcome {
 	return out
 }
 
-func TestThroughTheRealQueue(t *testing.T) {
+// realQueue is a running queue over SQLite that delivers to n.
+func realQueue(t *testing.T, n *next, change func(*queue.Options)) *queue.Queue {
+	t.Helper()
 	engine, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "queue.db")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer engine.Close()
-	n := &next{got: make(chan storedMessage, 1)}
-	q, err := queue.Open(queue.Options{
+	o := queue.Options{
 		Engine: engine, Router: n, Deliverer: n,
 		Settings: func() directory.Queue {
 			return directory.Queue{RetryInterval: time.Minute, Expiration: time.Hour, DelayNotification: time.Hour}
 		},
-	})
+	}
+	change(&o)
+	q, err := queue.Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := q.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = q.Stop(context.Background()) }()
+	t.Cleanup(func() {
+		_ = q.Stop(context.Background())
+		_ = engine.Close()
+	})
+	return q
+}
+
+// TestHeadersAreWithinTheBudget: clients that stop in the middle of a large
+// header hold the queue's memory, and when it is spent, mail is put off.
+func TestHeadersAreWithinTheBudget(t *testing.T) {
+	n := &next{got: make(chan storedMessage)}
+	q := realQueue(t, n, func(o *queue.Options) { o.MemoryBudget = 520 << 10 })
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		for range n.got {
+		}
+	}()
+	t.Cleanup(func() { // before the queue stops, so that no delivery waits
+		_ = q.Stop(context.Background())
+		close(n.got)
+		<-drained
+	})
+	w := newWorld(t, func(_ *directory.Configuration, o *Options) { o.Queue = q })
+	const putOff = "452 4.3.1 Insufficient system resources [id]"
+	big := "X: " + strings.Repeat("x", 800) + "\r\n"
+	var holding []*peer
+	for range 4 { // 80 KB each: 16 for content, 64 for the header
+		p := w.dial()
+		p.hello()
+		p.want("MAIL FROM:<carol@stranger.example>", "250 2.1.0 carol@stranger.example Sender OK")
+		p.want("RCPT TO:<bob@contoso.com>", "250 2.1.5 bob@contoso.com Recipient OK")
+		p.want("DATA", "354 Start mail input; end with <CRLF>.<CRLF>")
+		p.send(strings.Repeat(big, 60)) // 48 KB
+		holding = append(holding, p)
+	}
+	// This one needs 320 KB on its way: too much beside the headers, and enough
+	// room without them.
+	large := letter("carol@stranger.example") + "\r\n" + strings.Repeat(big, 300)
+	other := w.dial()
+	other.hello()
+	waitFor(t, func() bool { // a message is put off
+		return other.message("carol@stranger.example", "bob@contoso.com", large) == putOff
+	})
+	for _, p := range holding {
+		p.send("\r\nText.\r\n.\r\n")
+		if got := p.read(); !strings.HasPrefix(got, "250 2.6.0 ") {
+			t.Errorf("a message that had its memory was answered %q", got)
+		}
+	}
+	waitFor(t, func() bool { // mail is taken again
+		return strings.HasPrefix(other.message("carol@stranger.example", "bob@contoso.com", large), "250 ")
+	})
+}
+
+func TestThroughTheRealQueue(t *testing.T) {
+	n := &next{got: make(chan storedMessage, 1)}
+	q := realQueue(t, n, func(*queue.Options) {})
 	w := newWorld(t, func(_ *directory.Configuration, o *Options) { o.Queue = q })
 	p := w.dial()
 	p.startTLS(partnerCertificate(t, "", "mail.woodgrovebank.com"))

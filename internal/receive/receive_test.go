@@ -294,6 +294,8 @@ func (c *memoryContent) Write(p []byte) (int, error) {
 	return c.b.Write(p)
 }
 
+func (c *memoryContent) Hold(int64) error { return nil }
+
 func (c *memoryContent) Discard() {
 	c.q.mu.Lock()
 	defer c.q.mu.Unlock()
