@@ -36,8 +36,10 @@ func TestManyLabels(t *testing.T) {
 		}
 		return best
 	}
-	if small, large := cost(4000), cost(16000); large > 9*small {
-		t.Errorf("4 times the labels took %.1f times as long (%v, %v)", float64(large)/float64(small), small, large)
+	// A cost that grows with the square would be 1024 times as high; a busy
+	// machine makes the linear one look like a few times 32.
+	if small, large := cost(1000), cost(32000); large > 300*small {
+		t.Errorf("32 times the labels took %.1f times as long (%v, %v)", float64(large)/float64(small), small, large)
 	}
 }
 
