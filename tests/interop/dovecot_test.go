@@ -3,8 +3,11 @@
 package interop
 
 import (
+	"crypto/tls"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -48,5 +51,105 @@ func TestDovecotByHand(t *testing.T) {
 				t.Errorf("the message of %s was changed:\n%.300q", user, m)
 			}
 		}
+	}
+}
+
+// TestHandOffToDovecot has the gateway hand mail off by LMTP, where each
+// recipient has a reply of its own to the content:
+//
+//	woodgrovebank.com, mutual TLS  --.
+//	                                  >  mailpact 127.20.0.1  --LMTP-->  Dovecot 127.20.0.4
+//	stranger1.example 127.20.1.1  <--'        reports               by TCP, or by a Unix socket
+func TestHandOffToDovecot(t *testing.T) {
+	testkit.RequireDovecot(t)
+	dovecot := testkit.StartDovecot(t, testkit.DovecotOptions{
+		Host: dovecotHost, Full: []string{"full@contoso.com"},
+		Users: []string{"bob@contoso.com", "carol@contoso.com", "tcp@contoso.com", "unix@contoso.com"},
+	})
+	before := map[string]int{}
+	for _, tt := range []struct{ name, handOff, later string }{
+		{"TCP", "lmtp://" + dovecot.Addr, "tcp"},
+		{"Unix socket", "lmtp+unix://" + dovecot.Socket, "unix"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := foundTownWith(t, tt.handOff)
+			domain, host := stranger(1)
+			reports := testkit.StartSinkAt(t, testkit.HostPort(host, w.port))
+			arrive := func(user string, n int) string {
+				t.Helper()
+				testkit.Eventually(t, 30*time.Second, fmt.Sprintf("%d messages reach %s", n, user), func() bool {
+					return len(dovecot.Mailbox(user)) >= before[user]+n
+				})
+				return dovecot.Mailbox(user)[before[user]+n-1]
+			}
+
+			// A stranger writes to five, of whom two can be served, and one later.
+			later := tt.later + "@contoso.com"
+			dovecot.Break(later)
+			d, _ := testkit.Dial(t, w.contoso(), "")
+			d.Say("EHLO mail1.%s", domain)
+			d.Say("MAIL FROM:<alice@%s>", domain)
+			for _, to := range []string{"bob", "nobody", tt.later, "full", "carol"} {
+				if r := d.Say("RCPT TO:<%s@contoso.com>", to); !strings.HasPrefix(r, "250") {
+					t.Fatalf("RCPT: %s", r)
+				}
+			}
+			d.Say("DATA")
+			content := "From: alice@" + domain + "\r\nSubject: to five\r\nMessage-ID: <5@x.example>\r\n\r\n" + strings.Repeat("..dots\r\n", 20_000)
+			d.Write([]byte(content + ".\r\n"))
+			if r := d.Reply(); !strings.HasPrefix(r, "250") {
+				t.Fatalf("end of data: %s", r)
+			}
+			for _, user := range []string{"bob@contoso.com", "carol@contoso.com"} {
+				m := arrive(user, 1)
+				if !strings.HasSuffix(m, strings.ReplaceAll(content, "\r\n..", "\r\n.")) {
+					t.Errorf("the message of %s was changed:\n%.1000s", user, m)
+				}
+				if !strings.HasPrefix(m, "Return-Path: <alice@"+domain+">\r\n") || !strings.Contains(m, "with LMTP") {
+					t.Errorf("%s: the envelope was not passed on:\n%.1000s", user, m)
+				}
+			}
+			testkit.Eventually(t, 30*time.Second, "the sender learns of those who cannot be served", func() bool {
+				text := ""
+				for _, m := range reports.Messages() {
+					text += unfolded(string(m.Data)) // Dovecot's texts are long
+				}
+				return strings.Contains(text, "Final-Recipient: rfc822; nobody@contoso.com") && strings.Contains(text, "550 5.1.1") &&
+					strings.Contains(text, "Final-Recipient: rfc822; full@contoso.com") && strings.Contains(text, "552 5.2.2")
+			})
+			for _, m := range reports.Messages() {
+				for _, user := range []string{"bob", "carol", tt.later} {
+					if strings.Contains(string(m.Data), "Final-Recipient: rfc822; "+user+"@") {
+						t.Errorf("%s is reported:\n%s", user, m.Data)
+					}
+				}
+			}
+
+			dovecot.Mend(later)
+			arrive(later, 1)
+
+			// The mark reaches the mailbox.
+			cert, key := w.woodgroveLeaf(townOptions{})
+			d, _ = testkit.Dial(t, w.contoso(), "")
+			d.Say("EHLO mail1.woodgrovebank.com")
+			pair, err := tls.LoadX509KeyPair(cert, key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.StartTLS(&tls.Config{Certificates: []tls.Certificate{pair}})
+			if r := d.Send("alice@woodgrovebank.com", "bob@contoso.com", []byte(fmt.Sprintf(note, "woodgrovebank.com", "contoso.com", "woodgrovebank.com"))); !strings.HasPrefix(r, "250") {
+				t.Fatalf("end of data: %s", r)
+			}
+			if m := arrive("bob@contoso.com", 2); !strings.Contains(m, "Mailpact-Domain-Secured: domain=woodgrovebank.com;") {
+				t.Errorf("the mark is missing:\n%s", m)
+			}
+			for _, user := range []string{"bob@contoso.com", "carol@contoso.com", "full@contoso.com", later} {
+				before[user] = len(dovecot.Mailbox(user))
+			}
+		})
+	}
+	want := map[string]int{"bob@contoso.com": 4, "carol@contoso.com": 2, "full@contoso.com": 0, "tcp@contoso.com": 1, "unix@contoso.com": 1}
+	if diff := cmp.Diff(want, before); diff != "" {
+		t.Errorf("messages in the mailboxes (-want +got):\n%s", diff)
 	}
 }

@@ -118,6 +118,20 @@ func (d *Dovecot) Log() string {
 	return string(b)
 }
 
+// Break has deliveries to a user, who has no mail yet, fail for the time being.
+func (d *Dovecot) Break(user string) {
+	d.t.Helper()
+	writeAll(d.t, filepath.Join(d.dir, "mail", user), "a file where a folder should be")
+}
+
+// Mend takes back what Break did.
+func (d *Dovecot) Mend(user string) {
+	d.t.Helper()
+	if err := os.Remove(filepath.Join(d.dir, "mail", user)); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
 // Mailbox returns the messages of a user's INBOX, with CRLF as they came and
 // what the delivery has put above them.
 func (d *Dovecot) Mailbox(user string) []string {
