@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"mailpact/internal/smtp"
@@ -15,16 +16,26 @@ import (
 // old one refuses.
 const (
 	envelopeVersion = 1
+	// extendedVersion is that of envelopes with what version 1 has no place
+	// for: the parameters of SMTPUTF8 and DSN.
+	extendedVersion = 2
 	stateVersion    = 1
 	keyVersion      = 1
 )
+
+const flagUTF8 = 1 // of an envelope
 
 var errEncoding = errors.New("the stored form is damaged")
 
 // encodeEnvelope appends the envelope's stored form to b. ID, Size and Received
 // are columns of their own.
 func encodeEnvelope(b []byte, m *Message) []byte {
-	b = append(b, envelopeVersion)
+	extended := m.UTF8 || m.Return != 0 || m.EnvelopeID != "" || len(m.RecipientParameters) > 0
+	if extended {
+		b = append(b, extendedVersion)
+	} else {
+		b = append(b, envelopeVersion)
+	}
 	b = appendMailbox(b, m.From.Mailbox)
 	b = binary.AppendUvarint(b, uint64(len(m.Recipients)))
 	for i := range m.Recipients {
@@ -34,17 +45,58 @@ func encodeEnvelope(b []byte, m *Message) []byte {
 	for _, s := range [...]string{m.InternetMessageID, m.Subject, m.SessionID, m.Connector, m.SourceIP, string(m.SecuredDomain)} {
 		b = appendString(b, s)
 	}
+	if extended {
+		b = appendExtension(b, m)
+	}
 	return b
+}
+
+func appendExtension(b []byte, m *Message) []byte {
+	flags := uint64(0)
+	if m.UTF8 {
+		flags |= flagUTF8
+	}
+	b = binary.AppendUvarint(b, flags)
+	b = binary.AppendUvarint(b, uint64(m.Return))
+	b = appendString(b, m.EnvelopeID)
+	b = binary.AppendUvarint(b, uint64(len(m.RecipientParameters)))
+	for i := range m.RecipientParameters {
+		p := &m.RecipientParameters[i]
+		b = binary.AppendUvarint(b, uint64(p.Notify))
+		b = appendString(b, string(p.OriginalRecipient))
+	}
+	return b
+}
+
+func (d *decoder) extension(m *Message) {
+	m.UTF8 = d.uvarint()&flagUTF8 != 0
+	m.Return = smtp.Return(d.uvarint())
+	m.EnvelopeID = d.string()
+	n := d.uvarint()
+	if n == 0 {
+		return
+	}
+	if n != uint64(len(m.Recipients)) {
+		d.fail()
+		return
+	}
+	m.RecipientParameters = make([]smtp.RecipientParameters, n)
+	for i := range m.RecipientParameters {
+		m.RecipientParameters[i] = smtp.RecipientParameters{Notify: smtp.Notify(d.uvarint()), OriginalRecipient: smtp.OriginalRecipient(d.string())}
+	}
 }
 
 func decodeEnvelope(b []byte) (*Message, error) {
 	d := decoder{b: b}
-	d.version(envelopeVersion)
+	version := d.version(envelopeVersion, extendedVersion)
 	m := &Message{From: smtp.ReversePath{Mailbox: d.mailbox()}}
 	m.Recipients = d.recipients()
 	m.Body = smtp.BodyType(d.uvarint())
 	for _, to := range [...]*string{&m.InternetMessageID, &m.Subject, &m.SessionID, &m.Connector, &m.SourceIP, (*string)(&m.SecuredDomain)} {
 		*to = d.string()
+	}
+	if version == extendedVersion {
+		d.extension(m)
 	}
 	if err := d.end(); err != nil {
 		return nil, fmt.Errorf("reading envelope: %w", err)
@@ -158,16 +210,19 @@ func (d *decoder) fail() {
 	}
 }
 
-func (d *decoder) version(want byte) {
+// version reads the version, which must be one of known.
+func (d *decoder) version(known ...byte) byte {
 	if len(d.b) == 0 {
 		d.fail()
-		return
+		return 0
 	}
-	if got := d.b[0]; got != want {
+	got := d.b[0]
+	if !slices.Contains(known, got) {
 		d.b, d.err = nil, fmt.Errorf("version %d is not known to this program", got)
-		return
+		return 0
 	}
 	d.b = d.b[1:]
+	return got
 }
 
 func (d *decoder) uvarint() uint64 {

@@ -33,10 +33,21 @@ func TestEnvelopeRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := &Message{
 			From: smtp.ReversePath{Mailbox: anyMailbox(t, "sender")}, Recipients: anyRecipients(t, 0),
-			Body:              smtp.BodyType(rapid.IntRange(0, 2).Draw(t, "body")),
+			Body:              smtp.BodyType(rapid.IntRange(0, 3).Draw(t, "body")),
+			UTF8:              rapid.Bool().Draw(t, "UTF-8"),
+			Return:            smtp.Return(rapid.IntRange(0, 2).Draw(t, "return")),
+			EnvelopeID:        rapid.String().Draw(t, "envelope id"),
 			InternetMessageID: rapid.String().Draw(t, "id"), Subject: rapid.String().Draw(t, "subject"),
 			SessionID: rapid.String().Draw(t, "session"), Connector: rapid.String().Draw(t, "connector"),
 			SourceIP: rapid.String().Draw(t, "source"), SecuredDomain: smtp.Domain(rapid.String().Draw(t, "secured")),
+		}
+		if rapid.Bool().Draw(t, "parameters") {
+			want.RecipientParameters = make([]smtp.RecipientParameters, len(want.Recipients))
+			for i := range want.RecipientParameters {
+				want.RecipientParameters[i] = smtp.RecipientParameters{
+					Notify: smtp.Notify(rapid.IntRange(0, 15).Draw(t, "notify")), OriginalRecipient: smtp.OriginalRecipient(rapid.String().Draw(t, "original")),
+				}
+			}
 		}
 		got, err := decodeEnvelope(encodeEnvelope(nil, want))
 		if err != nil {
@@ -81,11 +92,15 @@ func TestStoredFormIsFixed(t *testing.T) {
 		Body: smtp.Body8BitMIME, InternetMessageID: "<i>", Subject: "s", SessionID: "x", Connector: "n", SourceIP: "1.2.3.4", SecuredDomain: "b",
 	}
 	s := &state{recipients: m.Recipients, attempts: 300, connection: true, delayTold: true, lastError: "e", remoteHost: "h", lastAttempt: time.UnixMilli(1)}
+	extended := *m
+	extended.UTF8, extended.Return, extended.EnvelopeID = true, smtp.ReturnFull, "+2B"
+	extended.RecipientParameters = []smtp.RecipientParameters{{Notify: smtp.NotifySuccess | smtp.NotifyDelay, OriginalRecipient: "rfc822;c"}}
 	for _, tt := range []struct {
 		name string
 		got  []byte
 		want string
 	}{
+		{"extended envelope", encodeEnvelope(nil, &extended), "\x02\x01a\x01b\x00\x01\x01c\x00\x05[::1]\x02\x03<i>\x01s\x01x\x01n\x071.2.3.4\x01b\x01\x01\x03+2B\x01\x0a\x08rfc822;c"},
 		{"envelope", encodeEnvelope(nil, m), "\x01\x01a\x01b\x00\x01\x01c\x00\x05[::1]\x02\x03<i>\x01s\x01x\x01n\x071.2.3.4\x01b"},
 		{"state", encodeState(nil, s), "\x01\x01\x01c\x00\x05[::1]\xac\x02\x03\x01e\x01h\x02"},
 		{"key", encodeKey(Key{DeliveryType: "T", NextHopDomain: "h", TLSDomain: "d", Connector: "c"}), "\x01\x01T\x01h\x01d\x01c"},
@@ -117,6 +132,7 @@ func TestDecodeRefuses(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	f.Add(encodeEnvelope(nil, &Message{Recipients: []smtp.ForwardPath{{}}, Subject: "x"}))
+	f.Add(encodeEnvelope(nil, &Message{Recipients: []smtp.ForwardPath{{}}, UTF8: true, RecipientParameters: []smtp.RecipientParameters{{Notify: 1}}}))
 	f.Add(encodeState(nil, &state{recipients: []smtp.ForwardPath{{}}, attempts: 3}))
 	f.Add(encodeKey(Key{NextHopDomain: "a.example"}))
 	f.Add([]byte("\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"))
@@ -131,6 +147,35 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("the key grew from %d octets", len(b))
 		}
 	})
+}
+
+// The parameters follow their recipients, in whatever order these are.
+func TestParametersOf(t *testing.T) {
+	to := func(names string) (out []smtp.ForwardPath) {
+		for _, c := range names {
+			out = append(out, smtp.ForwardPath{Mailbox: smtp.Mailbox{LocalPart: string(c), Domain: "b"}})
+		}
+		return out
+	}
+	m := &Message{Recipients: to("abcde")}
+	if got := m.ParametersOf(to("ab")); got != nil {
+		t.Errorf("parameters out of nothing: %v", got)
+	}
+	for i := range m.Recipients {
+		m.RecipientParameters = append(m.RecipientParameters, smtp.RecipientParameters{OriginalRecipient: smtp.OriginalRecipient(m.Recipients[i].Mailbox.LocalPart)})
+	}
+	for _, names := range []string{"", "a", "e", "abcde", "ace", "edcba", "dab", "aa", "azb"} {
+		got := ""
+		for _, p := range m.ParametersOf(to(names)) {
+			if p.OriginalRecipient == "" {
+				p.OriginalRecipient = "z"
+			}
+			got += string(p.OriginalRecipient)
+		}
+		if got != names {
+			t.Errorf("%q: %q", names, got)
+		}
+	}
 }
 
 func TestHeaderField(t *testing.T) {

@@ -25,6 +25,14 @@ type Message struct {
 	Connector         string // receive connector, or "" for a message of our own
 	SourceIP          string
 	SecuredDomain     smtp.Domain // set when it arrived domain-secured for that domain
+	// UTF8: an address or the header needs SMTPUTF8 (RFC 6531) at the next hop.
+	UTF8 bool
+	// Return and EnvelopeID are RET and ENVID (RFC 3461) as they came.
+	Return     smtp.Return
+	EnvelopeID string
+	// RecipientParameters has the DSN parameters of Recipients, in their order;
+	// nil: no recipient has any.
+	RecipientParameters []smtp.RecipientParameters
 }
 
 // Key names the queue a recipient belongs to: where it goes and what the next
@@ -74,6 +82,8 @@ type Outcome struct {
 	RemoteHost string // "mail.example [192.0.2.1]:25"; "" when none was reached
 	// Secured: the recipient was delivered over a domain-secured session.
 	Secured bool
+	// Transfer: of one who was delivered, who reports that.
+	Transfer Transfer
 	// ConnectionFailed says that no session could be used: name resolution,
 	// connecting, the greeting, TLS or Domain Security failed, so that every
 	// message for this destination would fare alike. The whole queue then
@@ -108,6 +118,8 @@ const (
 	ReportUnknown ReportKind = iota
 	ReportFailed
 	ReportDelayed
+	ReportRelayed
+	ReportDelivered
 )
 
 // Report is what a DSN says.
@@ -116,7 +128,9 @@ type Report struct {
 	Message    *Message
 	Recipients []ReportRecipient
 	// Header is the original's header section, at most 64 KB, without the empty line.
-	Header  []byte
+	Header []byte
+	// Content is the whole original, where it is to be returned; else nil.
+	Content []byte
 	Expires time.Time // for delayed
 	Now     time.Time
 }
@@ -124,6 +138,7 @@ type Report struct {
 // ReportRecipient is one recipient of a report.
 type ReportRecipient struct {
 	To          smtp.ForwardPath
+	Parameters  smtp.RecipientParameters
 	Reply       smtp.Reply
 	LastError   string
 	RemoteHost  string

@@ -107,21 +107,28 @@ func (q *Queue) addDelayReport(t *settlement, d *delivery, now time.Time) {
 	}
 }
 
-// report adds a report about some of a delivery's recipients to a settlement,
-// unless the message has a null reverse-path (RFC 5321, section 4.5.5).
+// report adds a report about some of a delivery's recipients to a settlement, as
+// far as the sender wants one (RFC 3461, section 5.2), and never one for a null
+// reverse-path (RFC 5321, section 4.5.5).
 func (q *Queue) report(t *settlement, d *delivery, kind ReportKind, g group, now time.Time) error {
 	m := d.envelope
 	if q.o.Reporter == nil || m.From == (smtp.ReversePath{}) {
 		return nil
 	}
-	header, err := q.header(d)
-	if err != nil {
-		return fmt.Errorf("reading the original's header: %w", err)
+	g, parameters := g.wanted(m, kind)
+	if len(g.recipients) == 0 {
+		return nil
 	}
-	r := Report{Kind: kind, Message: m, Header: header, Now: now, Expires: directory.Deadline(d.m.received, q.settings().Expiration)}
+	r := Report{Kind: kind, Message: m, Now: now, Expires: directory.Deadline(d.m.received, q.settings().Expiration)}
+	var err error
+	if r.Header, r.Content, err = q.original(d, kind == ReportFailed && returnsContent(m)); err != nil {
+		return fmt.Errorf("reading the original: %w", err)
+	}
 	for i, to := range g.recipients {
 		o := &g.outcomes[i]
-		r.Recipients = append(r.Recipients, ReportRecipient{To: to, Reply: o.Reply, LastError: o.LastError, RemoteHost: o.RemoteHost, LastAttempt: g.tried})
+		r.Recipients = append(r.Recipients, ReportRecipient{
+			To: to, Parameters: parameters[i], Reply: o.Reply, LastError: o.LastError, RemoteHost: o.RemoteHost, LastAttempt: g.tried,
+		})
 	}
 	dsn, err := q.makeReport(r)
 	if err != nil || dsn == nil {
@@ -129,6 +136,7 @@ func (q *Queue) report(t *settlement, d *delivery, kind ReportKind, g group, now
 	}
 	p := q.prepare(&Message{
 		Recipients: []smtp.ForwardPath{{Mailbox: m.From.Mailbox}}, Size: int64(len(dsn)), Received: now,
+		Body: bodyTypeOf(dsn), UTF8: !m.From.Mailbox.ASCII(),
 		InternetMessageID: headerField(dsn, "Message-ID"), Subject: headerField(dsn, "Subject"),
 	})
 	p.row.Content = dsn
@@ -142,28 +150,55 @@ func (q *Queue) makeReport(r Report) (dsn []byte, err error) {
 	return q.o.Reporter.Report(r)
 }
 
-// header returns the header section of a delivery's message, at most
-// maxReportedHeader octets of it, cut at a line.
-func (q *Queue) header(d *delivery) (_ []byte, err error) {
+// returnsContent reports whether a report of failure is to return the whole
+// message: its sender has asked for that (RFC 3461, section 6.2), it is not too
+// large, and it is no secret between partners, which a report does not keep.
+func returnsContent(m *Message) bool {
+	return m.Return == smtp.ReturnFull && m.SecuredDomain == "" && m.Body != smtp.BodyBinaryMIME && m.Size <= maxReportedHeader
+}
+
+// bodyTypeOf is the BODY of a report.
+func bodyTypeOf(dsn []byte) smtp.BodyType {
+	for _, c := range dsn {
+		if c >= 0x80 {
+			return smtp.Body8BitMIME
+		}
+	}
+	return smtp.Body7Bit
+}
+
+// original returns the header section of a delivery's message, at most
+// maxReportedHeader octets of it, cut at a line; and all of its content if asked
+// to, which must not be longer.
+func (q *Queue) original(d *delivery, whole bool) (header, content []byte, err error) {
 	r, err := q.open(q.work, d)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	b, err := io.ReadAll(io.LimitReader(r, maxReportedHeader))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	if whole {
+		content = b
+	}
+	return headerSection(b), content, nil
+}
+
+// headerSection returns the header section of a message, or of its beginning,
+// without the empty line.
+func headerSection(b []byte) []byte {
 	if bytes.HasPrefix(b, []byte("\r\n")) {
-		return nil, nil
+		return nil
 	}
 	if end := bytes.Index(b, []byte("\r\n\r\n")); end >= 0 {
-		return b[:end+2], nil
+		return b[:end+2]
 	}
 	if end := bytes.LastIndex(b, []byte("\r\n")); end >= 0 {
-		return b[:end+2], nil
+		return b[:end+2]
 	}
-	return nil, nil
+	return nil
 }
 
 // headerField returns the value of a field of a report of our own, which is

@@ -135,6 +135,7 @@ func (q *Queue) conclude(d *delivery, outcomes []Outcome, r round) {
 			r.panicked = true
 		}
 	}
+	q.reportSuccess(t, d, s.delivered, r.now)
 	tell(q.o.Observer.Delivered, e, s.delivered)
 	tell(q.o.Observer.Failed, e, s.failed)
 	if len(s.deferred.recipients) == 0 {
