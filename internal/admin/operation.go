@@ -86,10 +86,16 @@ func Operations() []Operation {
 		define(viewer("counters.show", "Show the Domain Security counters and refusals by reason."), (*Service).CountersShow),
 		define(viewer("crl.list", "List the cached CRLs with their freshness."), (*Service).CRLList),
 		define(viewer("message.list", "List queued messages."), (*Service).MessageList),
+		define(change("message.remove", "Remove messages from the queue, with a report to their senders unless told otherwise."), (*Service).MessageRemove),
+		define(change("message.resume", "End the suspension of messages, or take them out of the queue Poison."), (*Service).MessageResume),
 		define(viewer("message.show", "Show one queued message."), (*Service).MessageShow),
+		define(change("message.suspend", "Keep messages from being delivered until they are resumed."), (*Service).MessageSuspend),
 		define(viewer("queue.list", "List the queues."), (*Service).QueueList),
+		define(change("queue.remove", "Remove the messages of a queue, with a report to their senders unless told otherwise."), (*Service).QueueRemove),
+		define(change("queue.resume", "End the suspension of a queue."), (*Service).QueueResume),
 		define(change("queue.retry", "Make a queue's messages due now."), (*Service).QueueRetry),
 		define(viewer("queue.show", "Show one queue."), (*Service).QueueShow),
+		define(change("queue.suspend", "Keep a queue's messages from being delivered until it is resumed."), (*Service).QueueSuspend),
 		define(viewer("status.show", "Show the server's state: version, listeners, findings, health."), (*Service).StatusShow),
 	}
 }

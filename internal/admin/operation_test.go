@@ -26,10 +26,16 @@ func TestOperations(t *testing.T) {
 		{"counters.show", RoleViewer, false},
 		{"crl.list", RoleViewer, false},
 		{"message.list", RoleViewer, false},
+		{"message.remove", RoleAdministrator, true},
+		{"message.resume", RoleAdministrator, true},
 		{"message.show", RoleViewer, false},
+		{"message.suspend", RoleAdministrator, true},
 		{"queue.list", RoleViewer, false},
+		{"queue.remove", RoleAdministrator, true},
+		{"queue.resume", RoleAdministrator, true},
 		{"queue.retry", RoleAdministrator, true},
 		{"queue.show", RoleViewer, false},
+		{"queue.suspend", RoleAdministrator, true},
 		{"status.show", RoleViewer, false},
 	}
 	var got []row

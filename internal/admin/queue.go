@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ type QueueRow struct {
 	NextHopConnector string    `json:"nextHopConnector"`
 	Status           string    `json:"status"`
 	MessageCount     int64     `json:"messageCount"`
+	ActiveCount      int64     `json:"activeCount"` // being delivered
 	NextRetryTime    time.Time `json:"nextRetryTime,omitzero"`
 	LastError        string    `json:"lastError"`
 }
@@ -38,6 +40,7 @@ type QueueRequest struct {
 type QueueRetryRequest struct {
 	Identity string `json:"identity"`
 	Resubmit bool   `json:"resubmit,omitempty"` // route anew first
+	DryRun   bool   `json:"dryRun,omitempty"`   // only say what would be due
 }
 
 // QueueRetryResponse says how many messages are due now.
@@ -65,7 +68,7 @@ func (s *Service) QueueShow(_ context.Context, r QueueRequest) (QueueRow, error)
 
 // QueueRetry makes a queue's messages due now.
 func (s *Service) QueueRetry(_ context.Context, r QueueRetryRequest) (QueueRetryResponse, error) {
-	n, err := s.queue.Retry(r.Identity, r.Resubmit)
+	n, err := s.changer(r.DryRun).Retry(r.Identity, r.Resubmit)
 	if err != nil {
 		return QueueRetryResponse{}, queueError(err)
 	}
@@ -75,7 +78,7 @@ func (s *Service) QueueRetry(_ context.Context, r QueueRetryRequest) (QueueRetry
 func queueRow(q queue.QueueRow) QueueRow {
 	return QueueRow{
 		Identity: q.Identity, DeliveryType: q.DeliveryType, NextHopDomain: q.NextHopDomain, TLSDomain: string(q.TLSDomain),
-		NextHopConnector: q.NextHopConnector, Status: string(q.Status), MessageCount: q.MessageCount,
+		NextHopConnector: q.NextHopConnector, Status: string(q.Status), MessageCount: q.MessageCount, ActiveCount: q.ActiveCount,
 		NextRetryTime: q.NextRetryTime, LastError: q.LastError,
 	}
 }
@@ -87,6 +90,10 @@ func queueError(err error) error {
 		return &Error{Kind: KindNotFound, Detail: err.Error(), Fix: "mailpact queue list, mailpact message list"}
 	case errors.Is(err, queue.ErrAmbiguous):
 		return &Error{Kind: KindInvalid, Detail: err.Error(), Fix: "mailpact queue list"}
+	case errors.Is(err, queue.ErrSuspended):
+		return &Error{Kind: KindConflict, Detail: err.Error(), Fix: "mailpact queue resume"}
+	case errors.Is(err, queue.ErrStopped):
+		return &Error{Kind: KindUnavailable, Detail: err.Error()}
 	default:
 		return err
 	}
@@ -126,13 +133,17 @@ type MessageListRequest struct {
 	Limit int    `json:"limit,omitempty"` // 1 to 10,000; 0: 1,000
 }
 
-// maxMessageRows bounds one page of messages.
-const maxMessageRows = 10_000
+// A page of messages without a limit, and the largest.
+const (
+	defaultMessageRows = 1000
+	maxMessageRows     = 10_000
+)
 
 // MessageListResponse is a page of messages. To go on, ask again with After
 // set to the last id.
 type MessageListResponse struct {
 	Messages []MessageRow `json:"messages"`
+	More     bool         `json:"more"` // there may be others after the last
 }
 
 // MessageRequest names a message by its number.
@@ -146,13 +157,14 @@ func (s *Service) MessageList(ctx context.Context, r MessageListRequest) (Messag
 	if r.Limit < 0 || r.Limit > maxMessageRows {
 		return response, &Error{Kind: KindInvalid, Object: "limit", Detail: fmt.Sprintf("must be from 1 to %d", maxMessageRows)}
 	}
-	rows, err := s.queue.Messages(ctx, queue.MessageFilter{Queue: r.Queue, After: queue.MessageID(r.After), Limit: r.Limit})
+	rows, err := s.queue.Messages(ctx, queue.MessageFilter{Queue: r.Queue, After: queue.MessageID(r.After), Limit: cmp.Or(r.Limit, defaultMessageRows)})
 	if err != nil {
 		return response, queueError(err)
 	}
 	for _, m := range rows {
 		response.Messages = append(response.Messages, messageRow(m))
 	}
+	response.More = len(rows) == cmp.Or(r.Limit, defaultMessageRows)
 	return response, nil
 }
 

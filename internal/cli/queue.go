@@ -1,10 +1,11 @@
 package cli
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -12,7 +13,8 @@ import (
 )
 
 func newQueue(g *globals) *cobra.Command {
-	return group("queue", "Look at the queues and retry them", newQueueList(g), newQueueShow(g), newQueueRetry(g))
+	return group("queue", "Look at the queues, suspend, resume, retry and empty them",
+		newQueueList(g), newQueueShow(g), newQueueSuspend(g), newQueueResume(g), newQueueRetry(g), newQueueRemove(g))
 }
 
 func newQueueList(g *globals) *cobra.Command {
@@ -61,6 +63,7 @@ func newQueueShow(g *globals) *cobra.Command {
 					[2]string{"NextHopConnector", q.NextHopConnector},
 					[2]string{"Status", q.Status},
 					[2]string{"MessageCount", strconv.FormatInt(q.MessageCount, 10)},
+					[2]string{"ActiveCount", strconv.FormatInt(q.ActiveCount, 10)},
 					[2]string{"NextRetryTime", localTime(q.NextRetryTime)},
 					[2]string{"LastError", q.LastError},
 				)
@@ -75,7 +78,8 @@ func newQueueRetry(g *globals) *cobra.Command {
 		Use:   "retry IDENTITY",
 		Short: "Try a queue's messages now",
 		Long: `Make the messages of one queue due now. With --resubmit each recipient is routed
-anew first, which is how a lowered security requirement takes effect.`,
+anew first, which is how a lowered security requirement takes effect. A suspended
+queue has to be resumed instead.`,
 		Args: exactArguments("IDENTITY"),
 		RunE: func(c *cobra.Command, args []string) error {
 			request.Identity = args[0]
@@ -84,94 +88,107 @@ anew first, which is how a lowered security requirement takes effect.`,
 				return err
 			}
 			return g.render(c, r, func(w io.Writer) error {
-				_, err := fmt.Fprintf(w, "%d messages are due now.\n", r.Messages)
+				due := "due now"
+				if request.DryRun {
+					due = "to be made due"
+				}
+				_, err := fmt.Fprintf(w, "%s %s.\n", messages(r.Messages), due)
 				return err
 			})
 		},
 	}
 	c.Flags().BoolVar(&request.Resubmit, "resubmit", false, "route the messages anew")
+	addDryRun(c, &request.DryRun)
 	return c
 }
 
-func newMessage(g *globals) *cobra.Command {
-	return group("message", "Look at queued messages", newMessageList(g), newMessageShow(g))
+func newQueueSuspend(g *globals) *cobra.Command {
+	return newQueueChange(g, queueChange{
+		operation: "queue.suspend", use: "suspend IDENTITY", short: "Deliver nothing of a queue until it is resumed",
+		long: `Suspend a queue, until 'mailpact queue resume' and over restarts. Messages that are
+being delivered are not interrupted, and others may still come in. Suspended
+messages do not expire; their senders are told of the delay.`,
+		done: "is suspended", would: "would be suspended",
+	})
 }
 
-func newMessageList(g *globals) *cobra.Command {
-	var request admin.MessageListRequest
+func newQueueResume(g *globals) *cobra.Command {
+	return newQueueChange(g, queueChange{
+		operation: "queue.resume", use: "resume IDENTITY", short: "End the suspension of a queue",
+		long: `End the suspension of a queue. Messages that were suspended themselves stay so (see
+'mailpact message resume'). Of the queue Poison, which holds what was being
+delivered when the server died again and again, every message is routed anew and
+tried once more.`,
+		done: "is resumed", would: "would be resumed",
+	})
+}
+
+// queueChange is what suspending and resuming differ in.
+type queueChange struct{ operation, use, short, long, done, would string }
+
+func newQueueChange(g *globals, q queueChange) *cobra.Command {
+	var request admin.QueueChangeRequest
 	c := &cobra.Command{
-		Use:   "list",
-		Short: "List queued messages",
-		Args:  noArguments,
-		RunE: func(c *cobra.Command, _ []string) error {
-			r, err := admin.Call[admin.MessageListResponse](c.Context(), g.client(), "message.list", request)
+		Use: q.use, Short: q.short, Long: q.long,
+		Args: exactArguments("IDENTITY"),
+		RunE: func(c *cobra.Command, args []string) error {
+			request.Identity = args[0]
+			r, err := admin.Call[admin.QueueRow](c.Context(), g.client(), q.operation, request)
 			if err != nil {
 				return err
 			}
-			return g.render(c, r, func(w io.Writer) error { return writeMessages(w, r) })
+			return g.render(c, r, func(w io.Writer) error {
+				done := q.done
+				if request.DryRun {
+					done = q.would
+				}
+				_, err := fmt.Fprintf(w, "Queue %s (%s) %s. It holds %s, %d of them being delivered.\n",
+					r.Identity, printable(cmp.Or(r.NextHopDomain, r.DeliveryType)), done, messages(int(r.MessageCount)), r.ActiveCount)
+				return err
+			})
 		},
 	}
-	c.Flags().StringVar(&request.Queue, "queue", "", "only messages of this queue")
-	c.Flags().IntVar(&request.Limit, "limit", 1000, "at most this many")
+	addDryRun(c, &request.DryRun)
 	return c
 }
 
-func writeMessages(w io.Writer, r admin.MessageListResponse) error {
-	if len(r.Messages) == 0 {
-		_, err := fmt.Fprintln(w, "No message is queued.")
-		return err
-	}
-	rows := make([][]string, len(r.Messages))
-	for i, m := range r.Messages {
-		rows[i] = []string{strconv.FormatInt(m.ID, 10), m.From, strconv.Itoa(len(m.Recipients)), localTime(m.Received), strconv.FormatInt(m.Size, 10), m.Subject}
-	}
-	return table(w, []string{"Identity", "FromAddress", "Recipients", "Received", "Size", "Subject"}, rows)
-}
-
-func newMessageShow(g *globals) *cobra.Command {
-	return &cobra.Command{
-		Use:   "show IDENTITY",
-		Short: "Show one queued message",
-		Args:  exactArguments("IDENTITY"),
+func newQueueRemove(g *globals) *cobra.Command {
+	var o changeOptions
+	c := &cobra.Command{
+		Use:   "remove IDENTITY",
+		Short: "Remove the messages of a queue",
+		Long: `Remove the messages of one queue and tell their senders. Recipients that wait in
+other queues stay there, and so does the queue: suspend it to keep it from
+delivering what comes next. A message that is being delivered is removed
+afterwards, unless its delivery succeeds.`,
+		Args: exactArguments("IDENTITY"),
 		RunE: func(c *cobra.Command, args []string) error {
-			id, err := strconv.ParseInt(args[0], 10, 64)
-			if err != nil {
-				return &usageError{fmt.Errorf("%q is not a message's number (see 'mailpact message list')", args[0])}
-			}
-			m, err := admin.Call[admin.MessageRow](c.Context(), g.client(), "message.show", admin.MessageRequest{ID: id})
-			if err != nil {
-				return err
-			}
-			return g.render(c, m, func(w io.Writer) error { return writeMessage(w, m) })
+			o.queue = args[0]
+			return o.run(c, g, change{
+				call: func(ctx context.Context, client *admin.Client, r admin.MessageChangeRequest) (admin.MessageChangeResponse, error) {
+					return admin.Call[admin.MessageChangeResponse](ctx, client, "queue.remove", admin.QueueRemoveRequest{
+						Identity: r.Queue, From: r.From, NDR: r.NDR, DryRun: r.DryRun, After: r.After,
+					})
+				},
+				done: "removed",
+			}, nil)
 		},
 	}
+	c.Flags().StringVar(&o.from, "from", "", "only messages of this sender (<> for reports)")
+	o.addNDR(c)
+	addDryRun(c, &o.dryRun)
+	return c
 }
 
-func writeMessage(w io.Writer, m admin.MessageRow) error {
-	if err := list(w,
-		[2]string{"Identity", strconv.FormatInt(m.ID, 10)},
-		[2]string{"FromAddress", m.From},
-		[2]string{"Subject", m.Subject},
-		[2]string{"InternetMessageId", m.InternetMessageID},
-		[2]string{"Size", strconv.FormatInt(m.Size, 10)},
-		[2]string{"DateReceived", localTime(m.Received)},
-		[2]string{"ExpirationTime", localTime(m.Expires)},
-		[2]string{"SourceIP", m.SourceIP},
-		[2]string{"SecuredDomain", m.SecuredDomain},
-	); err != nil {
-		return err
+// addDryRun adds the flag of everything that changes something.
+func addDryRun(c *cobra.Command, to *bool) {
+	c.Flags().BoolVar(to, "dry-run", false, "change nothing, only say what would be done")
+}
+
+// messages is a number of messages in words.
+func messages(n int) string {
+	if n == 1 {
+		return "1 message"
 	}
-	for _, r := range m.Recipients {
-		if _, err := fmt.Fprintf(w, "\n%s\n", printable(r.Address)); err != nil {
-			return err
-		}
-		if err := list(w,
-			[2]string{"  Queue", r.Queue},
-			[2]string{"  Status", r.Status},
-			[2]string{"  LastError", strings.TrimSpace(r.LastError)},
-		); err != nil {
-			return err
-		}
-	}
-	return nil
+	return fmt.Sprintf("%d messages", n)
 }

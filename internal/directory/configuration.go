@@ -369,6 +369,9 @@ type Queue struct {
 	RetryInterval          time.Duration
 	DelayNotification      time.Duration
 	Expiration             time.Duration
+	// MaxConnectionsPerDestination bounds the deliveries to one destination
+	// at a time, each over a connection of its own.
+	MaxConnectionsPerDestination int
 }
 
 // Partner returns the partner for d, or nil.

@@ -87,6 +87,7 @@ func defaults(o DefaultOptions) *Configuration {
 			TransientRetryInterval: 10 * time.Minute, TransientRetryCount: 6,
 			RetryInterval:     30 * time.Minute,
 			DelayNotification: 4 * time.Hour, Expiration: 48 * time.Hour,
+			MaxConnectionsPerDestination: 64,
 		},
 	}
 }

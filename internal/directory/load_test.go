@@ -111,6 +111,7 @@ func TestParseContractFile(t *testing.T) {
 		Queue: Queue{
 			GlitchRetryInterval: time.Minute, GlitchRetryCount: 4, TransientRetryInterval: 10 * time.Minute, TransientRetryCount: 6,
 			RetryInterval: 30 * time.Minute, DelayNotification: 4 * time.Hour, Expiration: 48 * time.Hour,
+			MaxConnectionsPerDestination: 64,
 		},
 	}
 	if diff := cmp.Diff(want, mustParse(t, contractFile), comparable); diff != "" {

@@ -236,6 +236,13 @@ func readTries(d *decoder, v value) (int, bool) {
 	})(d, v)
 }
 
+// readConnections reads how many of something there may be at a time: a number
+// from 1, or unlimited.
+func readConnections(d *decoder, v value) (int, bool) {
+	n, ok := readCount(d, v)
+	return int(min(n, math.MaxInt)), ok
+}
+
 func parseCount(s string) (int64, error) {
 	if strings.EqualFold(s, unlimitedWord) {
 		return Unlimited, nil

@@ -43,7 +43,7 @@ func fileObject() object[Configuration] {
 			objects("acceptedDomains", "Domains for which mail is accepted from anyone. Default: none.", acceptedDomainObject(), defaultAcceptedDomain, func(c *c) *[]AcceptedDomain { return &c.AcceptedDomains }),
 			objects("receiveConnectors", "Listeners with their rules. Without this key there is one on port 25, domain-secure; an empty list means none.", receiveConnectorObject(), defaultReceiveConnector, func(c *c) *[]ReceiveConnector { return &c.ReceiveConnectors }),
 			objects("sendConnectors", "Ways out. Without this key there is one for every domain by DNS, domain-secure; an empty list means none.", sendConnectorObject(), defaultSendConnector, func(c *c) *[]SendConnector { return &c.SendConnectors }),
-			section("queue", "The retry ladder.", queueObject(), func(c *c) *Queue { return &c.Queue }),
+			section("queue", "The retry ladder, and how much is delivered at a time.", queueObject(), func(c *c) *Queue { return &c.Queue }),
 		},
 		unavailable: unavailableInFile(),
 	}
@@ -373,6 +373,10 @@ func queueObject() object[Queue] {
 			{
 				key: "expiration", doc: "When a message is given up and its sender told.", def: "48h",
 				read: into(func(q *q) *time.Duration { return &q.Expiration }, readTimeout),
+			},
+			{
+				key: "maxConnectionsPerDestination", doc: "How many messages are delivered to one destination at a time, each over a connection of its own. All destinations share 1000.", def: "64",
+				read: into(func(q *q) *int { return &q.MaxConnectionsPerDestination }, readConnections),
 			},
 		},
 		unavailable: map[string]string{},

@@ -19,12 +19,18 @@ func (q *Queue) attempt(d *delivery) {
 	started := q.o.Now()
 	chore := d.chore
 	d.chore = false
-	if q.expired(d, started) {
+	switch {
+	case d.wished:
+		q.fulfil(d, started)
+		return
+	case q.expired(d, started):
 		q.expire(d, started)
 		return
-	}
-	if chore {
+	case chore && q.delayDue(d, started):
 		q.tellDelay(d, started)
+		return
+	case chore, d.stopped:
+		q.giveBack(d)
 		return
 	}
 	key, hold, moves := q.reroute(d)
@@ -40,12 +46,26 @@ func (q *Queue) attempt(d *delivery) {
 		q.unread(d, err, started)
 		return
 	}
+	before := d.state.trials
+	if d.restored || before > 0 {
+		if err := q.watch(d); err != nil {
+			q.unread(d, err, started)
+			return
+		}
+	}
 	outcomes, panicked := q.deliver(d, key)
-	q.conclude(d, outcomes, round{started: started, now: q.o.Now(), cancelled: q.work.Err() != nil, panicked: panicked})
+	r := round{started: started, now: q.o.Now(), cancelled: q.work.Err() != nil, panicked: panicked}
+	switch {
+	case panicked:
+		r.trials = before + 1
+	case r.cancelled:
+		r.trials = before
+	}
+	q.conclude(d, outcomes, r)
 }
 
 // expired reports whether the delivery's time is over. What has had no chance
-// yet, because this server was down, gets one.
+// yet, because this server was down, gets one, and so does what was suspended.
 func (q *Queue) expired(d *delivery, now time.Time) bool {
 	at := directory.Deadline(d.m.received, q.settings().Expiration)
 	if at.IsZero() || now.Before(at) {
@@ -53,6 +73,9 @@ func (q *Queue) expired(d *delivery, now time.Time) bool {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if d.spared || d.state.suspended || d.lane.suspended {
+		return false
+	}
 	return d.state.attempts > 0 || d.held || d.lane.failures > 0
 }
 
@@ -71,7 +94,7 @@ func (q *Queue) reroute(d *delivery) (key Key, hold string, moves bool) {
 			moves = true
 			continue
 		case key.TLSDomain != "" && now.TLSDomain == "" && key.DeliveryType == Unreachable:
-			reason = fmt.Sprintf("the message was queued as domain-secured for %s, which is not required any more: resubmit its queue", key.TLSDomain)
+			reason = lowered(key.TLSDomain)
 		case key.DeliveryType == Unreachable:
 			moves = true
 			continue
@@ -91,24 +114,30 @@ func (q *Queue) load(d *delivery) error {
 	if d.envelope != nil {
 		return nil
 	}
-	row, err := q.o.Engine.Load(q.work, d.m.id)
+	_, err := q.reload(q.work, d)
+	return err
+}
+
+// reload reads envelope and recipients from the store and returns the stored delivery.
+func (q *Queue) reload(ctx context.Context, d *delivery) (*store.Delivery, error) {
+	row, err := q.o.Engine.Load(ctx, d.m.id)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	at := slices.IndexFunc(row.Deliveries, func(x store.Delivery) bool { return x.Seq == d.seq })
 	if at < 0 {
-		return store.ErrNotFound
+		return nil, store.ErrNotFound
 	}
 	m, err := messageOf(row)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s, err := decodeState(row.Deliveries[at].State)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	d.envelope, d.state.recipients = m, s.recipients
-	return nil
+	return &row.Deliveries[at], nil
 }
 
 // messageOf is the envelope of a row.
@@ -135,8 +164,9 @@ func (q *Queue) unread(d *delivery, err error, now time.Time) {
 		d.forget()
 		return
 	}
-	q.o.Logger.Error("reading a message from the store", "message", d.m.id, "error", err)
-	d.state.lastError = "reading the message from the store: " + err.Error()
+	// A wish stays with it until the store can be used again.
+	q.o.Logger.Error("using the stored form of a message", "message", d.m.id, "error", err)
+	d.state.lastError = "using the stored form of the message: " + err.Error()
 	q.wait(d, later(now, holdDelay(q.settings())))
 }
 
@@ -144,8 +174,9 @@ func (q *Queue) unread(d *delivery, err error, now time.Time) {
 func (q *Queue) giveBack(d *delivery) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	delete(d.lane.active, d)
-	q.makeReady(d)
+	if !q.returned(d) {
+		q.makeReady(d)
+	}
 }
 
 // open returns the content of a delivery's message.
@@ -194,8 +225,9 @@ func (q *Queue) hold(d *delivery, reason string, now time.Time) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	delete(d.lane.active, d)
-	q.wait(d, later(now, holdDelay(q.settings())))
+	if !q.returned(d) {
+		q.wait(d, later(now, holdDelay(q.settings())))
+	}
 }
 
 // tellHeld tells the observer that recipients of a new message have to wait.
@@ -216,8 +248,18 @@ func (q *Queue) move(d *delivery, now time.Time) {
 		q.unread(d, err, now)
 		return
 	}
+	t := &settlement{row: store.Settlement{Message: d.m.id}}
+	t.then = q.scatter(t, d)
+	q.settle(t)
+}
+
+// scatter adds to a settlement the parts of a delivery by what the router says,
+// and returns what gives them to their lanes. The delivery is loaded.
+func (q *Queue) scatter(t *settlement, d *delivery) (then func(now time.Time)) {
 	parts := q.split(d.state.recipients)
-	t := &settlement{row: store.Settlement{Message: d.m.id, Put: make([]store.Delivery, len(parts))}}
+	if d.lane.key.DeliveryType == Poison {
+		keepDemand(parts, d.lane.key.TLSDomain)
+	}
 	moved := make([]*delivery, len(parts))
 	q.mu.Lock()
 	for i := range parts {
@@ -232,17 +274,37 @@ func (q *Queue) move(d *delivery, now time.Time) {
 		if part.hold != "" {
 			s.lastError = part.hold
 		}
-		moved[i] = &delivery{m: d.m, seq: seq, domains: domainsOf(part.recipients), state: s}
-		t.row.Put[i] = store.Delivery{Seq: seq, Queue: encodeKey(part.key), State: encodeState(nil, &s)}
+		moved[i] = &delivery{m: d.m, seq: seq, domains: domainsOf(part.recipients), state: s, spared: d.spared, restored: d.restored}
+		t.row.Put = append(t.row.Put, store.Delivery{Seq: seq, Queue: encodeKey(part.key), State: encodeState(nil, &s)})
 	}
 	q.mu.Unlock()
-	t.then = func(now time.Time) {
+	return func(now time.Time) {
 		delete(d.lane.active, d)
 		d.forget()
 		for i, x := range moved {
 			x.forget()
-			q.place(x, q.lane(parts[i].key), parts[i].hold, now)
+			if d.wish == 0 {
+				q.place(x, q.lane(parts[i].key), parts[i].hold, now)
+				continue
+			}
+			x.lane, x.wish = q.lane(parts[i].key), d.wish
+			x.lane.active[x] = struct{}{}
+			q.returned(x)
 		}
 	}
-	q.settle(t)
+}
+
+// lowered says why a delivery waits whose demand has gone.
+func lowered(domain smtp.Domain) string {
+	return fmt.Sprintf("the message was queued as domain-secured for %s, which is not required any more: resubmit its queue", domain)
+}
+
+// keepDemand holds parts that would go without what has been demanded for them.
+func keepDemand(parts []part, domain smtp.Domain) {
+	for i := range parts {
+		if domain != "" && parts[i].key.TLSDomain == "" {
+			parts[i].key = Key{DeliveryType: Unreachable, NextHopDomain: string(domain), TLSDomain: domain}
+			parts[i].hold = lowered(domain)
+		}
+	}
 }

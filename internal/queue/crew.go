@@ -25,7 +25,9 @@ func (l *lane) kind() kind {
 	return kindOurs
 }
 
-// crew counts the workers that run, and keeps the lanes that wait for one.
+// crew counts the workers that run, and keeps the lanes that wait for one. A
+// lane gets another worker only while more are left for its kind than it has
+// already, so that however many destinations hang, some are left for one more.
 // Queue.mu guards it.
 type crew struct {
 	limit   [kinds]int
@@ -41,8 +43,11 @@ func newCrew(most int) crew {
 	return crew{most: most, limit: [kinds]int{kindOurs: most, kindStrangers: strangersShare(most)}}
 }
 
-// free reports whether a lane of kind k may have one more worker.
-func (c *crew) free(k kind) bool { return c.total < c.most && c.running[k] < c.limit[k] }
+// free reports whether a lane may have one more worker.
+func (c *crew) free(l *lane) bool {
+	k := l.kind()
+	return l.workers < min(c.most-c.total, c.limit[k]-c.running[k])
+}
 
 func (c *crew) begin(k kind) {
 	c.running[k]++
@@ -72,12 +77,18 @@ func (c *crew) fed() *lane {
 	for range kinds {
 		k := c.turn
 		c.turn = kinds - 1 - k
-		if len(c.starved[k]) > 0 && c.free(k) {
+		for range c.starved[k] {
+			if c.total >= c.most || c.running[k] >= c.limit[k] {
+				break
+			}
 			l := c.starved[k][0]
 			c.starved[k][0] = nil
 			c.starved[k] = c.starved[k][1:]
-			l.starved = false
-			return l
+			if c.free(l) {
+				l.starved = false
+				return l
+			}
+			c.starved[k] = append(c.starved[k], l)
 		}
 	}
 	return nil

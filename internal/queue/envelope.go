@@ -25,6 +25,11 @@ const (
 
 const flagUTF8 = 1 // of an envelope
 
+// flagBits is how many bits of a delivery's flags stand below the number of its
+// trials. Flags need no version of their own: a program that does not know them
+// refuses the schema that came with them.
+const flagBits = 3
+
 var errEncoding = errors.New("the stored form is damaged")
 
 // encodeEnvelope appends the envelope's stored form to b. ID, Size and Received
@@ -129,6 +134,8 @@ type state struct {
 	attempts    int
 	connection  bool // the last attempt failed for the destination as a whole
 	delayTold   bool // the sender has been told of the delay
+	suspended   bool // by an administrator
+	trials      int  // attempts that are thought to have ended the process or in a panic, in a row
 	lastError   string
 	remoteHost  string
 	lastAttempt time.Time
@@ -148,7 +155,10 @@ func encodeState(b []byte, s *state) []byte {
 	if s.delayTold {
 		flags |= 2
 	}
-	b = binary.AppendUvarint(b, flags)
+	if s.suspended {
+		flags |= 4
+	}
+	b = binary.AppendUvarint(b, flags|uint64(s.trials)<<flagBits)
 	b = appendString(b, s.lastError)
 	b = appendString(b, s.remoteHost)
 	return binary.AppendVarint(b, milliseconds(s.lastAttempt))
@@ -159,7 +169,8 @@ func decodeState(b []byte) (*state, error) {
 	d.version(stateVersion)
 	s := &state{recipients: d.recipients(), attempts: int(d.uvarint())}
 	flags := d.uvarint()
-	s.connection, s.delayTold = flags&1 != 0, flags&2 != 0
+	s.connection, s.delayTold, s.suspended = flags&1 != 0, flags&2 != 0, flags&4 != 0
+	s.trials = int(min(flags>>flagBits, maxTrials))
 	s.lastError, s.remoteHost = d.string(), d.string()
 	s.lastAttempt = fromMilliseconds(d.varint())
 	if len(s.recipients) == 0 {

@@ -64,6 +64,7 @@ func TestStateAndKeyRoundTrip(t *testing.T) {
 		want := &state{
 			recipients: anyRecipients(t, 1), attempts: rapid.IntRange(0, 1<<30).Draw(t, "attempts"),
 			connection: rapid.Bool().Draw(t, "connection"), delayTold: rapid.Bool().Draw(t, "told"),
+			suspended: rapid.Bool().Draw(t, "suspended"), trials: rapid.IntRange(0, maxTrials).Draw(t, "trials"),
 			lastError: rapid.String().Draw(t, "error"), remoteHost: rapid.String().Draw(t, "host"),
 			lastAttempt: fromMilliseconds(rapid.Int64Range(-1<<40, 1<<45).Draw(t, "at")),
 		}

@@ -23,7 +23,7 @@ import (
 // faulty is an engine that fails on demand.
 type faulty struct {
 	queue.Engine
-	append, stage, settle, load, content atomic.Bool
+	append, stage, settle, load, content, suspend atomic.Bool
 }
 
 var errDisk = errors.New("the disk is on fire")
@@ -62,6 +62,13 @@ func (x *faulty) OpenContent(ctx context.Context, id int64) (io.ReadCloser, erro
 		return nil, errDisk
 	}
 	return x.Engine.OpenContent(ctx, id)
+}
+
+func (x *faulty) SuspendQueue(ctx context.Context, key []byte, suspended bool) error {
+	if x.suspend.Load() {
+		return errDisk
+	}
+	return x.Engine.SuspendQueue(ctx, key, suspended)
 }
 
 // withFaults puts a faulty engine between the queue and SQLite.

@@ -143,11 +143,15 @@ type reporter struct {
 	mu      sync.Mutex
 	reports []queue.Report
 	err     error
+	panics  bool
 }
 
 func (r *reporter) Report(x queue.Report) ([]byte, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.panics {
+		panic("poison")
+	}
 	if r.err != nil {
 		return nil, r.err
 	}
@@ -184,6 +188,18 @@ func (e *events) Delivered(x queue.Event) { e.add("delivered", x) }
 func (e *events) Deferred(x queue.Event)  { e.add("deferred", x) }
 func (e *events) Failed(x queue.Event)    { e.add("failed", x) }
 func (e *events) Expired(x queue.Event)   { e.add("expired", x) }
+func (e *events) Removed(x queue.Event)   { e.add("removed", x) }
+func (e *events) Poisoned(x queue.Event)  { e.add("poisoned", x) }
+
+// count is how often a word was said.
+func (e *events) count(word string) (n int) {
+	for _, w := range e.seen() {
+		if w == word {
+			n++
+		}
+	}
+	return n
+}
 
 func (e *events) seen() []string {
 	e.mu.Lock()
@@ -215,6 +231,7 @@ type fixture struct {
 	events   *events
 	options  queue.Options
 	settings directory.Queue
+	over     chan struct{} // closed before the last stop; nil: nobody waits for it
 }
 
 // newFixture makes a fixture with a running queue.
@@ -226,6 +243,11 @@ func newFixture(t testing.TB, with ...func(*fixture)) *fixture {
 	}
 	f.start()
 	t.Cleanup(f.stop)
+	t.Cleanup(func() {
+		if f.over != nil {
+			close(f.over)
+		}
+	})
 	return f
 }
 

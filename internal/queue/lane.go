@@ -45,6 +45,14 @@ type delivery struct {
 	held     bool // the router's reason to wait is state.lastError
 	resubmit bool // the next route replaces the key, whatever it demands
 	chore    bool // no attempt: see whether it has expired or its sender is to be told of the delay
+	spared   bool // resumed: has an attempt before it may expire
+	restored bool // comes from an earlier run of the server and has not been tried in this one
+
+	// wish is what is to become of it when the attempt that is being made
+	// does not end it. Queue.mu guards it also while a worker has the rest.
+	wish    Change
+	wished  bool // there was a wish when the worker took it
+	stopped bool // its lane was suspended when the worker took it
 }
 
 // forget drops what can be read again from the store.
@@ -73,9 +81,13 @@ type lane struct {
 
 	ready   fifo                   // to be tried when a worker and the destination are free
 	waiting deliveries             // by due time: deferred on their own account, or held
+	parked  deliveries             // suspended themselves; due when the sender is to be told of the delay
 	active  map[*delivery]struct{} // with a worker or a settlement
 	workers int
 	starved bool // waits in Queue.crew
+
+	// suspended lanes make no attempt. What is under way ends.
+	suspended bool
 
 	// failures counts the failed connections since the last good one. While
 	// there are any, nothing is tried before holdUntil, and then one delivery
@@ -85,6 +97,7 @@ type lane struct {
 	holdUntil time.Time
 	deadline  time.Time // no later than the first of ready has to be looked at for its age; zero: none
 	lastError string    // of the last deferral since the last success
+	reached   bool      // a session could be used since the last failed connection
 
 	wake      time.Time // when the scheduler looks at it
 	timer     int       // place in Queue.timers plus 1; 0: none
@@ -104,11 +117,15 @@ func (q *Queue) lane(k Key) *lane {
 }
 
 func newLane(k Key, number int64) *lane {
-	return &lane{key: k, number: number, active: map[*delivery]struct{}{}}
+	return &lane{key: k, number: number, active: map[*delivery]struct{}{}, suspended: k.DeliveryType == Poison}
 }
 
 // count is the number of deliveries in the lane.
-func (l *lane) count() int { return l.ready.len() + len(l.waiting) + len(l.active) }
+func (l *lane) count() int { return l.ready.len() + len(l.waiting) + len(l.parked) + len(l.active) }
+
+// idle lanes try nothing of what is ready for the time being, so that its age
+// has to be watched.
+func (l *lane) idle() bool { return l.failures > 0 || l.suspended }
 
 // place puts a delivery that is stored into a lane: to be tried at once, or,
 // with a reason to hold, to be looked at later.
@@ -122,18 +139,26 @@ func (q *Queue) place(d *delivery, l *lane, hold string, now time.Time) {
 		q.rearm(l)
 		return
 	}
-	if l.failures > 0 || l.ready.len() >= keepEnvelopes {
+	if l.idle() || l.ready.len() >= keepEnvelopes {
 		d.forget()
 	}
 	q.makeReady(d)
 }
 
-// makeReady puts a delivery at the end of its lane.
+// makeReady puts a delivery at the end of its lane, or where it belongs before.
 func (q *Queue) makeReady(d *delivery) {
 	l := d.lane
+	switch {
+	case d.state.suspended:
+		q.park(d)
+		return
+	case d.state.trials > 0 && !l.idle():
+		q.isolate(d)
+		return
+	}
 	l.ready.push(d)
 	q.dispatch(l)
-	if l.failures > 0 {
+	if l.idle() {
 		l.deadline = earliest(l.deadline, q.lookAt(d))
 		q.rearm(l)
 	}
@@ -141,124 +166,87 @@ func (q *Queue) makeReady(d *delivery) {
 
 // wait puts a delivery into its lane until due.
 func (q *Queue) wait(d *delivery, due time.Time) {
+	if d.state.suspended {
+		q.park(d)
+		return
+	}
 	d.due = due
 	d.forget()
 	heap.Push(&d.lane.waiting, d)
 	q.rearm(d.lane)
 }
 
-// limit is how many workers the lane may have now.
-func (q *Queue) limit(l *lane) int {
-	if l.failures > 0 {
-		return 1
+// park keeps a suspended delivery until it is resumed.
+func (q *Queue) park(d *delivery) {
+	d.due = later(q.o.Now(), directory.Unlimited)
+	if at := q.lookAt(d); !at.IsZero() {
+		d.due = at
 	}
-	return min(max(q.o.WorkersPerQueue, l.ready.len()/4), q.o.MaxWorkersPerQueue)
+	d.forget()
+	heap.Push(&d.lane.parked, d)
+	q.rearm(d.lane)
 }
 
-// dispatch starts as many workers as the lane's demand and the limits allow.
-func (q *Queue) dispatch(l *lane) {
-	if !q.started {
-		return
+// returned notes that an attempt has given the delivery back. It reports whether
+// a wish is to be fulfilled first; the delivery is no longer the caller's then.
+func (q *Queue) returned(d *delivery) bool {
+	if d.wish == 0 {
+		delete(d.lane.active, d)
+		return false
 	}
-	now := time.Time{}
-	if l.failures > 0 {
-		now = q.o.Now()
-	}
-	for l.ready.len() > 0 && l.workers < q.limit(l) && (l.failures == 0 || !now.Before(l.holdUntil)) {
-		if !q.crew.free(l.kind()) {
-			q.crew.starve(l)
-			return
-		}
-		q.crew.begin(l.kind())
-		l.workers++
-		go q.worker(l, q.begin(l))
-	}
+	q.wishes.ready.push(d)
+	q.dispatch(q.wishes)
+	return true
 }
 
-// begin takes the lane's first delivery for an attempt.
-func (q *Queue) begin(l *lane) *delivery {
-	d := l.ready.pop()
-	d.lane.active[d] = struct{}{} // of the aside lane's, too
-	return d
-}
-
-// next returns what a worker of the lane shall do now, or nil when it shall end.
-func (q *Queue) next(l *lane) *delivery {
-	if !q.started || l.ready.len() == 0 || l.workers > q.limit(l) {
-		return nil
-	}
-	if l.failures > 0 && q.o.Now().Before(l.holdUntil) {
-		return nil
-	}
-	if q.crew.wanted(l.kind()) {
-		return nil // others wait for a worker: lanes take turns
-	}
-	return q.begin(l)
-}
-
-// worker makes attempts for a lane as long as there is something to do.
-func (q *Queue) worker(l *lane, d *delivery) {
-	for d != nil {
-		q.attempt(d)
-		q.mu.Lock()
-		d = q.next(l)
-		if d == nil {
-			l.workers--
-			q.crew.running[l.kind()]--
-			q.ended(&q.crew.total)
-			q.feed()
-			q.dispatch(l)
-			if l.failures > 0 {
-				q.rearm(l)
-			}
-		}
-		q.mu.Unlock()
-	}
-}
-
-// feed gives free workers to lanes that wait for one.
-func (q *Queue) feed() {
-	for l := q.crew.fed(); l != nil; l = q.crew.fed() {
-		q.dispatch(l)
-	}
-}
-
-// ripen moves what is due from waiting to ready and, while the destination is
-// down, sets aside what has to be looked at for its age.
+// ripen moves what is due from waiting to ready and, while nothing is tried,
+// sets aside what has to be looked at for its age.
 func (q *Queue) ripen(l *lane, now time.Time) {
 	for len(l.waiting) > 0 && !l.waiting[0].due.After(now) {
 		l.ready.push(heap.Pop(&l.waiting).(*delivery))
 	}
-	if l.failures > 0 {
+	for len(l.parked) > 0 && !l.parked[0].due.After(now) {
+		q.setAside(heap.Pop(&l.parked).(*delivery))
+	}
+	if l.idle() {
 		q.sweep(l, now)
 	}
 }
 
-// sweep sets aside the deliveries of a failing lane that have expired, or whose
-// senders are to be told of the delay: their turn to be tried may be far off.
-func (q *Queue) sweep(l *lane, now time.Time) {
-	l.deadline = time.Time{}
-	kept := l.ready.all()[:0]
-	for _, d := range l.ready.all() {
-		at := q.lookAt(d)
-		if at.IsZero() || at.After(now) {
-			l.deadline = earliest(l.deadline, at)
-			kept = append(kept, d)
-			continue
-		}
-		d.chore = true
-		l.active[d] = struct{}{}
-		q.aside.ready.push(d)
-	}
-	clear(l.ready.all()[len(kept):])
-	l.ready.replace(kept)
+// setAside has a delivery looked at without an attempt.
+func (q *Queue) setAside(d *delivery) {
+	d.chore = true
+	d.lane.active[d] = struct{}{}
+	q.aside.ready.push(d)
 	q.dispatch(q.aside)
 }
 
+// sweep sets aside the deliveries of an idle lane that have expired, or whose
+// senders are to be told of the delay: their turn to be tried may be far off.
+func (q *Queue) sweep(l *lane, now time.Time) {
+	l.deadline = time.Time{}
+	l.ready.keep(func(d *delivery) bool {
+		at := q.lookAt(d)
+		if at.IsZero() || at.After(now) {
+			l.deadline = earliest(l.deadline, at)
+			return true
+		}
+		q.setAside(d)
+		return false
+	})
+}
+
 // lookAt is when a delivery that is not tried has to be looked at; zero: never.
-func (q *Queue) lookAt(d *delivery) time.Time {
+// What an administrator has suspended does not expire, but its sender is told;
+// what has been set aside as poison is not touched at all.
+func (q *Queue) lookAt(d *delivery) (at time.Time) {
+	if d.lane.key.DeliveryType == Poison {
+		return time.Time{}
+	}
 	s := q.settings()
-	at := directory.Deadline(d.m.received, s.Expiration)
+	if !d.state.suspended && !d.lane.suspended {
+		at = directory.Deadline(d.m.received, s.Expiration)
+	}
 	if !d.state.delayTold {
 		at = earliest(at, directory.Deadline(d.m.received, s.DelayNotification))
 	}
@@ -276,6 +264,7 @@ func earliest(a, b time.Time) time.Time {
 // fail notes that the destination could not be reached by an attempt that began
 // at started. Attempts that were under way together count as one failure.
 func (q *Queue) fail(l *lane, started, now time.Time) {
+	l.reached = false
 	if l.failures == 0 || started.After(l.failedAt) {
 		l.failures++
 		l.failedAt = now
@@ -287,6 +276,7 @@ func (q *Queue) fail(l *lane, started, now time.Time) {
 
 // recovered notes that the destination could be reached.
 func (q *Queue) recovered(l *lane) {
+	l.reached = true
 	if l.failures > 0 {
 		l.failures, l.holdUntil = 0, time.Time{}
 		q.dispatch(l)
@@ -297,12 +287,21 @@ func (q *Queue) recovered(l *lane) {
 // rearm computes when the scheduler has to look at the lane next.
 func (q *Queue) rearm(l *lane) {
 	var wake time.Time
-	if l.failures > 0 && l.ready.len() > 0 && l.workers == 0 && !l.starved {
+	if l.idle() && l.ready.len() > 0 && l.workers == 0 && !l.starved {
 		// While one tries, or waits for a worker, its end will rearm.
-		wake = earliest(l.holdUntil, l.deadline)
+		wake = l.deadline
+		if !l.suspended {
+			wake = earliest(l.holdUntil, wake)
+		}
 	}
 	if len(l.waiting) > 0 {
 		wake = earliest(wake, l.waiting[0].due)
+	}
+	if len(l.parked) > 0 {
+		wake = earliest(wake, l.parked[0].due)
+	}
+	if l == q.suspects && l.ready.len() > 0 && !l.starved {
+		wake = earliest(wake, l.holdUntil)
 	}
 	l.wake = wake
 	switch {
@@ -323,7 +322,7 @@ func (q *Queue) rearm(l *lane) {
 func (q *Queue) forgetIdle(now time.Time) {
 	for k, l := range q.lanes {
 		switch {
-		case l.count() > 0 || l.workers > 0:
+		case l.count() > 0 || l.workers > 0 || l.suspended && k.DeliveryType != Poison:
 			l.idleSince = time.Time{}
 		case l.idleSince.IsZero():
 			l.idleSince = now
@@ -331,82 +330,4 @@ func (q *Queue) forgetIdle(now time.Time) {
 			delete(q.lanes, k)
 		}
 	}
-}
-
-// fifo is a queue of deliveries that gives its memory back.
-type fifo struct {
-	items []*delivery
-	head  int
-}
-
-func (f *fifo) len() int { return len(f.items) - f.head }
-
-func (f *fifo) push(d *delivery) { f.items = append(f.items, d) }
-
-func (f *fifo) pop() *delivery {
-	d := f.items[f.head]
-	f.items[f.head] = nil
-	f.head++
-	if f.head == len(f.items) {
-		f.items, f.head = f.items[:0], 0
-		if cap(f.items) > 4096 {
-			f.items = nil
-		}
-	} else if f.head >= 1024 && f.head*2 >= len(f.items) {
-		f.items = slices.Delete(f.items, 0, f.head)
-		f.head = 0
-	}
-	return d
-}
-
-// all returns the deliveries in order.
-func (f *fifo) all() []*delivery { return f.items[f.head:] }
-
-// replace puts others in the place of all.
-func (f *fifo) replace(items []*delivery) { f.items, f.head = items, 0 }
-
-// deliveries is a heap by due time.
-type deliveries []*delivery
-
-func (h deliveries) Len() int           { return len(h) }
-func (h deliveries) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
-func (h deliveries) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-
-// Push is heap.Interface's.
-func (h *deliveries) Push(x any) { *h = append(*h, x.(*delivery)) }
-
-// Pop is heap.Interface's.
-func (h *deliveries) Pop() any {
-	old := *h
-	d := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	return d
-}
-
-// timers is a heap of lanes by the time they want to be looked at.
-type timers []*lane
-
-func (h timers) Len() int           { return len(h) }
-func (h timers) Less(i, j int) bool { return h[i].wake.Before(h[j].wake) }
-func (h timers) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].timer, h[j].timer = i+1, j+1
-}
-
-// Push is heap.Interface's.
-func (h *timers) Push(x any) {
-	l := x.(*lane)
-	*h = append(*h, l)
-	l.timer = len(*h)
-}
-
-// Pop is heap.Interface's.
-func (h *timers) Pop() any {
-	old := *h
-	l := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	l.timer = 0
-	return l
 }

@@ -17,12 +17,24 @@ import (
 // Status is what a queue or a message does at the moment (reference, section 4.6).
 type Status string
 
-// The statuses.
+// The statuses. A queue that makes attempts is Connecting until one of them has
+// reached the destination. A message is Suspended also when its queue is.
 const (
-	StatusActive Status = "Active" // an attempt is being made
-	StatusReady  Status = "Ready"  // nothing stands in the way of the next attempt
-	StatusRetry  Status = "Retry"  // waits for the next retry
+	StatusActive         Status = "Active"         // an attempt is being made
+	StatusConnecting     Status = "Connecting"     // of queues only
+	StatusReady          Status = "Ready"          // nothing stands in the way of the next attempt
+	StatusRetry          Status = "Retry"          // waits for the next retry
+	StatusSuspended      Status = "Suspended"      // waits for an administrator
+	StatusPendingSuspend Status = "PendingSuspend" // of messages only: an attempt is being made, suspended after it
+	StatusPendingRemove  Status = "PendingRemove"  // of messages only: an attempt is being made, removed after it
 )
+
+// precedence is the order in which a message shows the statuses of its recipients.
+func (s Status) precedence() int {
+	return slices.Index([]Status{
+		StatusPendingRemove, StatusPendingSuspend, StatusActive, StatusReady, StatusRetry, StatusSuspended,
+	}, s)
+}
 
 // QueueRow is one queue as the queue listing shows it.
 type QueueRow struct { //nolint:revive // stands beside MessageRow and RecipientRow
@@ -33,6 +45,7 @@ type QueueRow struct { //nolint:revive // stands beside MessageRow and Recipient
 	NextHopConnector string
 	Status           Status
 	MessageCount     int64
+	ActiveCount      int64     // messages among them that are being delivered
 	NextRetryTime    time.Time // zero: none is waited for
 	LastError        string
 }
@@ -83,7 +96,7 @@ func (q *Queue) Queues() []QueueRow {
 }
 
 // Queue returns the queue with an identity: its number, or the next hop's
-// domain or "Unreachable" where exactly one queue has it. Errors are ErrNoQueue
+// domain, "Unreachable" or "Poison" where exactly one queue has it. Errors are ErrNoQueue
 // and ErrAmbiguous.
 func (q *Queue) Queue(identity string) (QueueRow, error) {
 	q.mu.Lock()
@@ -102,13 +115,22 @@ func (l *lane) row(now time.Time) QueueRow {
 	r := QueueRow{
 		Identity: l.identity(), DeliveryType: l.key.DeliveryType, NextHopDomain: l.key.NextHopDomain,
 		TLSDomain: l.key.TLSDomain, NextHopConnector: l.key.Connector,
-		Status: StatusReady, MessageCount: int64(l.count()), LastError: l.lastError,
+		Status: StatusReady, MessageCount: int64(l.count()), ActiveCount: int64(len(l.active)), LastError: l.lastError,
+	}
+	if r.MessageCount == 0 {
+		r.LastError = ""
 	}
 	switch {
-	case l.count() == 0:
-		r.LastError = ""
-	case len(l.active) > 0:
+	case l.suspended:
+		r.Status = StatusSuspended
+	case len(l.active) > 0 && l.reached:
 		r.Status = StatusActive
+	case len(l.active) > 0:
+		r.Status = StatusConnecting
+	case l.ready.len()+len(l.waiting) == 0:
+		if len(l.parked) > 0 {
+			r.Status = StatusSuspended
+		}
 	case l.failures > 0 && now.Before(l.holdUntil):
 		r.Status, r.NextRetryTime = StatusRetry, l.holdUntil
 	case l.ready.len() == 0:
@@ -125,7 +147,7 @@ func (q *Queue) find(identity string) (*lane, error) {
 		switch {
 		case l.identity() == identity:
 			return l, nil
-		case l.key.NextHopDomain != identity && (l.key.DeliveryType != Unreachable || identity != Unreachable):
+		case l.key.NextHopDomain != identity && (l.key.DeliveryType != identity || identity != Unreachable && identity != Poison):
 		case l.count() > 0:
 			full = append(full, l)
 		default:
@@ -193,7 +215,7 @@ func (q *Queue) messageRows(rows []store.Message) ([]MessageRow, error) {
 		if err != nil {
 			return nil, fmt.Errorf("message %d: %w", rows[i].ID, err)
 		}
-		r := MessageRow{Message: m, Status: StatusRetry, Expires: directory.Deadline(m.Received, q.settings().Expiration)}
+		r := MessageRow{Message: m, Status: StatusSuspended, Expires: directory.Deadline(m.Received, q.settings().Expiration)}
 		for j := range rows[i].Deliveries {
 			if err := view.add(&r, rows[i].ID, &rows[i].Deliveries[j]); err != nil {
 				return nil, fmt.Errorf("message %d: %w", rows[i].ID, err)
@@ -207,7 +229,7 @@ func (q *Queue) messageRows(rows []store.Message) ([]MessageRow, error) {
 // view is the schedule at one moment, as far as listings need it.
 type view struct {
 	now    time.Time
-	active map[deliveryID]bool
+	active map[deliveryID]Change // those that are being tried, with the wish for them
 	lanes  map[Key]QueueRow
 }
 
@@ -220,11 +242,11 @@ type deliveryID struct {
 func (q *Queue) view() *view {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	v := &view{now: q.o.Now(), active: map[deliveryID]bool{}, lanes: make(map[Key]QueueRow, len(q.lanes))}
+	v := &view{now: q.o.Now(), active: map[deliveryID]Change{}, lanes: make(map[Key]QueueRow, len(q.lanes))}
 	for k, l := range q.lanes {
 		v.lanes[k] = l.row(v.now)
 		for d := range l.active {
-			v.active[deliveryID{d.m.id, d.seq}] = true
+			v.active[deliveryID{d.m.id, d.seq}] = d.wish
 		}
 	}
 	return v
@@ -242,14 +264,18 @@ func (v *view) add(r *MessageRow, id int64, d *store.Delivery) error {
 	}
 	lane := v.lanes[key]
 	to := RecipientRow{Queue: lane.Identity, Key: key, Status: StatusReady, LastError: s.lastError, RetryCount: max(0, s.attempts-1)}
-	if due := fromMilliseconds(d.Due); due.After(v.now) {
+	wish, active := v.active[deliveryID{id, d.Seq}]
+	due := fromMilliseconds(d.Due)
+	switch {
+	case active:
+		to.Status = pending(wish)
+	case s.suspended, lane.Status == StatusSuspended:
+		to.Status = StatusSuspended
+	case due.After(v.now):
 		to.Status, to.NextRetry = StatusRetry, due
-	} else if lane.Status == StatusRetry {
+	case lane.Status == StatusRetry:
 		to.Status, to.NextRetry = StatusRetry, lane.NextRetryTime
 		to.LastError = cmp.Or(to.LastError, lane.LastError)
-	}
-	if v.active[deliveryID{id, d.Seq}] {
-		to.Status = StatusActive
 	}
 	for _, a := range s.recipients {
 		to.Address = a
@@ -257,25 +283,38 @@ func (v *view) add(r *MessageRow, id int64, d *store.Delivery) error {
 	}
 	r.Queue = cmp.Or(r.Queue, to.Queue)
 	r.LastError = cmp.Or(r.LastError, to.LastError)
-	switch {
-	case to.Status == StatusActive:
-		r.Status = StatusActive
-	case to.Status == StatusReady && r.Status == StatusRetry:
-		r.Status = StatusReady
+	if to.Status.precedence() < r.Status.precedence() {
+		r.Status = to.Status
 	}
 	return nil
+}
+
+// pending is the status of what is being tried, with a wish for afterwards.
+func pending(wish Change) Status {
+	switch wish {
+	case Suspend, poisoned:
+		return StatusPendingSuspend
+	case Remove, RemoveAndReport:
+		return StatusPendingRemove
+	default:
+		return StatusActive
+	}
 }
 
 // Retry makes a queue's messages due now and returns how many there are,
 // without those that are being tried already. With resubmit they are routed
 // anew first, and a requirement that has been lifted meanwhile is lifted for
-// them. The identity is as for Queue.
+// them. The identity is as for Queue. A queue that is suspended gives
+// ErrSuspended, and messages that are stay so.
 func (q *Queue) Retry(identity string, resubmit bool) (int, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	l, err := q.find(identity)
 	if err != nil {
 		return 0, err
+	}
+	if l.suspended {
+		return 0, fmt.Errorf("queue %q: %w", identity, ErrSuspended)
 	}
 	for _, d := range l.waiting {
 		l.ready.push(d)

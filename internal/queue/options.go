@@ -62,6 +62,12 @@ type Observer interface {
 	Failed(e Event)
 	// Expired is called with the recipients whose time is over.
 	Expired(e Event)
+	// Removed is called with the recipients that an administrator has taken
+	// out of the queue. Their outcomes have a reply when the sender is told.
+	Removed(e Event)
+	// Poisoned is called with the recipients of a message that is set aside,
+	// because delivering it has ended the process or in a panic.
+	Poisoned(e Event)
 }
 
 // Event is what became of some recipients of a message in one attempt.
@@ -77,10 +83,10 @@ type Event struct {
 
 // The defaults of Options.
 const (
-	DefaultMemoryBudget       = 256 << 20
-	DefaultWorkers            = 1000
-	DefaultWorkersPerQueue    = 20
-	DefaultMaxWorkersPerQueue = 64
+	DefaultMemoryBudget    = 256 << 20
+	DefaultWorkers         = 1000
+	DefaultWorkersPerQueue = 20
+	DefaultMaxConnections  = 64
 )
 
 // Options are what a Queue is made of. Engine, Router, Deliverer and Settings
@@ -91,7 +97,8 @@ type Options struct {
 	Deliverer Deliverer
 	Reporter  Reporter // nil: no reports are made
 	Observer  Observer // nil: nobody is told
-	// Settings returns the retry ladder as it is now.
+	// Settings returns the retry ladder and the limits as they are now. No
+	// MaxConnectionsPerDestination is DefaultMaxConnections.
 	Settings func() directory.Queue
 	// Ready says why no message can be stored at the moment, so that none is
 	// begun; nil from it, or no Ready: one can. For want of room it is ErrFull.
@@ -103,10 +110,10 @@ type Options struct {
 	// hosts that DNS has named have three quarters at most.
 	Workers int
 	// WorkersPerQueue is how many concurrent deliveries a key may have
-	// without a backlog, MaxWorkersPerQueue with one; 0: the defaults.
-	WorkersPerQueue, MaxWorkersPerQueue int
-	Logger                              *slog.Logger     // nil: discards
-	Now                                 func() time.Time // nil: time.Now
+	// without a backlog; 0: DefaultWorkersPerQueue. With one, Settings says.
+	WorkersPerQueue int
+	Logger          *slog.Logger     // nil: discards
+	Now             func() time.Time // nil: time.Now
 }
 
 // ErrMemory says that the memory budget for content is spent. The client is
@@ -125,6 +132,9 @@ var ErrNoQueue = errors.New("no such queue or message")
 
 // ErrAmbiguous says that several queues have the identity asked for.
 var ErrAmbiguous = errors.New("several queues match: name one by its number")
+
+// ErrSuspended says that a queue has to be resumed first.
+var ErrSuspended = errors.New("the queue is suspended")
 
 func (o Options) withDefaults() (Options, error) {
 	for name, missing := range map[string]bool{
@@ -149,7 +159,6 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.MemoryBudget, DefaultMemoryBudget)
 	setDefault(&o.Workers, DefaultWorkers)
 	setDefault(&o.WorkersPerQueue, DefaultWorkersPerQueue)
-	setDefault(&o.MaxWorkersPerQueue, max(o.WorkersPerQueue, DefaultMaxWorkersPerQueue))
 	return o, nil
 }
 
@@ -167,3 +176,5 @@ func (nobody) Delivered(Event)   {}
 func (nobody) Deferred(Event)    {}
 func (nobody) Failed(Event)      {}
 func (nobody) Expired(Event)     {}
+func (nobody) Removed(Event)     {}
+func (nobody) Poisoned(Event)    {}

@@ -23,12 +23,16 @@ type Queue struct {
 	memory  memory
 	running atomic.Bool // between Start and Stop
 
+	suspending sync.Mutex // held while a suspension of a queue is stored; taken before mu
+
 	mu       sync.Mutex
 	lanes    map[Key]*lane
 	lastLane int64      // number of the youngest lane
 	lastIdle time.Time  // when idle lanes were last looked for
 	timers   timers     // lanes that wait for a time
 	aside    *lane      // takes deliveries that need a look but no attempt, of all lanes
+	wishes   *lane      // takes deliveries with a wish to fulfil, of all lanes
+	suspects *lane      // takes deliveries that may have ended the process, of all lanes
 	started  bool       // workers may run
 	crew     crew       // that make attempts
 	settling int        // settlements on their way
@@ -49,7 +53,7 @@ func Open(o Options) (*Queue, error) {
 		return nil, err
 	}
 	q := &Queue{
-		o: o, lanes: map[Key]*lane{}, aside: newLane(Key{}, 0),
+		o: o, lanes: map[Key]*lane{}, aside: newLane(Key{}, 0), wishes: newLane(Key{}, 0), suspects: newLane(Key{}, 0),
 		wake: make(chan struct{}, 1), end: make(chan struct{}), halt: make(chan struct{}),
 	}
 	q.memory.budget = o.MemoryBudget
@@ -199,6 +203,8 @@ func (q *Queue) Start(ctx context.Context) error {
 		q.dispatch(l)
 		q.rearm(l)
 	}
+	q.dispatch(q.wishes)
+	q.dispatch(q.suspects)
 	q.mu.Unlock()
 	go q.schedule()
 	q.running.Store(true)
@@ -299,11 +305,14 @@ func (q *Queue) poke() {
 	}
 }
 
+// errPanic stands for a panic of a deliverer or reporter.
+var errPanic = errors.New("internal error")
+
 // guard turns a panic of a deliverer or reporter into an error with a stack in the log.
 func (q *Queue) guard(what string, m MessageID, err *error) {
 	if p := recover(); p != nil {
 		q.o.Logger.Error("panic in "+what, "message", int64(m), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-		*err = fmt.Errorf("internal error in %s", what)
+		*err = fmt.Errorf("%w in %s", errPanic, what)
 	}
 }
 

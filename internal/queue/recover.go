@@ -13,6 +13,9 @@ const claimAtOnce = 500
 
 // recover rebuilds the schedule from the store and returns the number of messages.
 func (q *Queue) recover(ctx context.Context) (int, error) {
+	if err := q.recoverSuspensions(ctx); err != nil {
+		return 0, err
+	}
 	n := 0
 	for after := int64(0); ; {
 		rows, err := q.o.Engine.Claim(ctx, after, claimAtOnce)
@@ -51,9 +54,29 @@ func (q *Queue) restore(row *store.Message, now time.Time) {
 		d := &delivery{m: m, seq: x.Seq, domains: domainsOf(s.recipients), state: *s, due: fromMilliseconds(x.Due)}
 		d.lane = q.lane(key)
 		d.held = s.attempts == 0 && s.lastError != "" // as far as one can tell; the router will
+		d.restored = true
 		d.forget()
 		q.reschedule(d, now)
 	}
+}
+
+// recoverSuspensions makes the lanes of suspended queues.
+func (q *Queue) recoverSuspensions(ctx context.Context) error {
+	keys, err := q.o.Engine.SuspendedQueues(ctx)
+	if err != nil {
+		return err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, b := range keys {
+		k, err := decodeKey(b)
+		if err != nil {
+			q.o.Logger.Error("a stored suspension cannot be read", "error", err)
+			continue
+		}
+		q.lane(k).suspended = true
+	}
+	return nil
 }
 
 // reschedule puts a restored delivery where it was.
@@ -63,6 +86,17 @@ func (q *Queue) reschedule(d *delivery, now time.Time) {
 		l.lastError = d.state.lastError
 	}
 	switch {
+	case d.state.suspended:
+		q.park(d)
+		return
+	case d.state.trials >= maxTrials && l.key.DeliveryType != Poison:
+		d.wish = poisoned
+		l.active[d] = struct{}{}
+		q.wishes.ready.push(d) // Start dispatches
+		return
+	case !d.due.After(now) && d.state.trials > 0 && !l.idle():
+		q.isolate(d)
+		return
 	case !d.due.After(now):
 		l.ready.push(d)
 	case d.state.connection:
@@ -75,7 +109,7 @@ func (q *Queue) reschedule(d *delivery, now time.Time) {
 	default:
 		heap.Push(&l.waiting, d)
 	}
-	if l.failures > 0 {
+	if l.idle() {
 		l.deadline = earliest(l.deadline, q.lookAt(d))
 	}
 }

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -44,8 +45,15 @@ func (q *Queue) expire(d *delivery, now time.Time) {
 		q.o.Logger.Error("making a report of an expired message", "message", d.m.id, "error", err)
 		q.mu.Lock()
 		defer q.mu.Unlock()
-		delete(d.lane.active, d)
-		q.wait(d, later(now, q.settings().RetryInterval))
+		if errors.Is(err, errPanic) {
+			d.state.trials++
+		}
+		if d.state.trials >= maxTrials && d.wish == 0 {
+			d.wish = poisoned
+		}
+		if !q.returned(d) {
+			q.wait(d, later(now, q.settings().RetryInterval))
+		}
 		return
 	}
 	tell(q.o.Observer.Expired, Event{Time: now, Message: d.envelope, Key: d.lane.key, Attempt: d.state.attempts}, g)
@@ -77,13 +85,14 @@ func (q *Queue) tellDelay(d *delivery, now time.Time) {
 	q.addDelayReport(t, d, now)
 	q.put(t, d, d.due)
 	t.then = func(now time.Time) {
-		delete(d.lane.active, d)
-		if d.held {
+		switch {
+		case q.returned(d):
+		case d.held:
 			q.wait(d, later(now, holdDelay(q.settings())))
-			return
+		default:
+			d.forget()
+			q.makeReady(d)
 		}
-		d.forget()
-		q.makeReady(d)
 	}
 	q.settle(t)
 }
@@ -171,7 +180,7 @@ func bodyTypeOf(dsn []byte) smtp.BodyType {
 // maxReportedHeader octets of it, cut at a line; and all of its content if asked
 // to, which must not be longer.
 func (q *Queue) original(d *delivery, whole bool) (header, content []byte, err error) {
-	r, err := q.open(q.work, d)
+	r, err := q.open(context.WithoutCancel(q.work), d) // an outcome needs its report also when the queue stops
 	if err != nil {
 		return nil, nil, err
 	}

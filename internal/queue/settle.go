@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"errors"
 	"time"
 
 	"mailpact/internal/smtp"
@@ -11,9 +12,13 @@ import (
 type settlement struct {
 	row     store.Settlement
 	reports []*prepared
+	// told tells the observer once the settlement is durable; nil: nothing.
+	// Queue.mu is not held.
+	told func()
 	// then moves the delivery on once the settlement is durable; Queue.mu is held.
 	then   func(now time.Time)
-	failed bool // the engine could not take it at least once
+	of     *delivery // that it changes; nil: nobody asks
+	failed bool      // the engine could not take it at least once
 }
 
 // settle makes a settlement durable and moves its delivery on.
@@ -33,9 +38,7 @@ func (q *Queue) submit(t *settlement) {
 func (q *Queue) settled(t *settlement, err error) {
 	now := q.o.Now()
 	if err == nil {
-		for _, p := range t.reports {
-			q.admit(p, nil)
-		}
+		q.publish(t)
 	}
 	q.mu.Lock()
 	if err != nil {
@@ -55,11 +58,22 @@ func (q *Queue) settled(t *settlement, err error) {
 	}
 }
 
+// publish lets everybody know of a durable settlement.
+func (q *Queue) publish(t *settlement) {
+	for _, p := range t.reports {
+		q.admit(p, nil)
+	}
+	if t.told != nil {
+		t.told()
+	}
+}
+
 // round is the circumstances of an attempt.
 type round struct {
 	started, now time.Time
 	cancelled    bool // the queue stops: a deferral does not count
 	panicked     bool
+	trials       int // what a deferral sets state.trials to
 }
 
 // sorted is the outcomes of an attempt by disposition.
@@ -132,6 +146,9 @@ func (q *Queue) conclude(d *delivery, outcomes []Outcome, r round) {
 				s.deferred.add(s.failed.recipients[i], Outcome{LastError: s.failed.outcomes[i].LastError, RemoteHost: s.failed.outcomes[i].RemoteHost})
 			}
 			s.failed = group{}
+			if errors.Is(err, errPanic) && !r.panicked {
+				r.trials = d.state.trials + 1
+			}
 			r.panicked = true
 		}
 	}
@@ -148,7 +165,7 @@ func (q *Queue) conclude(d *delivery, outcomes []Outcome, r round) {
 		q.settle(t)
 		return
 	}
-	if r.cancelled && len(s.deferred.recipients) == len(outcomes) {
+	if r.cancelled && len(s.deferred.recipients) == len(outcomes) && r.trials == d.state.trials {
 		q.giveBack(d)
 		return
 	}
@@ -192,7 +209,7 @@ func (q *Queue) deferral(t *settlement, d *delivery, s *sorted, r round, e Event
 	due, connection := q.noteOutcome(d, s, r)
 	remaining := state{
 		recipients: s.deferred.recipients, attempts: d.state.attempts, connection: connection, delayTold: d.state.delayTold,
-		lastError: s.deferred.outcomes[0].LastError, remoteHost: s.deferred.outcomes[0].RemoteHost, lastAttempt: r.now,
+		trials: r.trials, lastError: s.deferred.outcomes[0].LastError, remoteHost: s.deferred.outcomes[0].RemoteHost, lastAttempt: r.now,
 	}
 	if !r.cancelled {
 		remaining.attempts++
@@ -210,9 +227,14 @@ func (q *Queue) deferral(t *settlement, d *delivery, s *sorted, r round, e Event
 	domains := domainsOf(remaining.recipients)
 	t.then = func(time.Time) {
 		l := d.lane
-		delete(l.active, d)
-		d.state, d.held, d.domains = next.state, false, domains
+		d.state, d.held, d.spared, d.restored, d.domains = next.state, false, false, false, domains
 		d.forget()
+		if d.state.trials >= maxTrials && d.wish == 0 {
+			d.wish = poisoned
+		}
+		if q.returned(d) {
+			return
+		}
 		if r.cancelled || connection && l.failures > 0 {
 			q.makeReady(d) // and its lane waits
 			return

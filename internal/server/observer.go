@@ -52,6 +52,17 @@ func (o *observer) Expired(e queue.Event) {
 	o.tracking.Record(o.event(tracking.Fail, tracking.SourceQueue, e))
 }
 
+// Removed counts and records what an administrator has taken out of the queue.
+func (o *observer) Removed(e queue.Event) {
+	o.counters.MessagesFailed(len(e.Recipients))
+	o.tracking.Record(o.event(tracking.Fail, tracking.SourceAdmin, e))
+}
+
+// Poisoned records.
+func (o *observer) Poisoned(e queue.Event) {
+	o.tracking.Record(o.event(tracking.Poison, tracking.SourceQueue, e))
+}
+
 func (o *observer) event(id tracking.EventID, source tracking.Source, e queue.Event) tracking.Event {
 	m := e.Message
 	sender := "<>"

@@ -12,11 +12,12 @@ type EventID string
 
 // The events.
 const (
-	Receive EventID = "RECEIVE" // a message was accepted
-	Send    EventID = "SEND"    // a host took the message for these recipients
-	Defer   EventID = "DEFER"   // an attempt failed for now
-	Fail    EventID = "FAIL"    // delivery to these recipients has ended without success
-	DSN     EventID = "DSN"     // a delivery status notification was made
+	Receive EventID = "RECEIVE"       // a message was accepted
+	Send    EventID = "SEND"          // a host took the message for these recipients
+	Defer   EventID = "DEFER"         // an attempt failed for now
+	Fail    EventID = "FAIL"          // delivery to these recipients has ended without success
+	DSN     EventID = "DSN"           // a delivery status notification was made
+	Poison  EventID = "POISONMESSAGE" // a message was set aside, because delivering it has ended the server
 )
 
 // Source says which part of the transport it happened in.
@@ -29,6 +30,7 @@ const (
 	SourceRouting Source = "ROUTING"
 	SourceDNS     Source = "DNS"
 	SourceDSN     Source = "DSN"
+	SourceAdmin   Source = "ADMIN"
 )
 
 // Recipient is one recipient of an event with what became of it.
