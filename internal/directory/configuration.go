@@ -247,15 +247,19 @@ type ReceiveConnector struct {
 	RemoteIPRanges []AddressRange
 	// ProxyProtocolFrom are the upstreams whose connections begin with a PROXY
 	// header that names the client. No other connection may have one.
-	ProxyProtocolFrom           []AddressRange
-	FQDN                        smtp.Domain
-	Banner                      string // without "220 "; empty: the default
-	AuthMechanism               []AuthMechanism
-	PermissionGroups            []PermissionGroup
-	DomainSecureEnabled         bool
-	RequireTLS                  bool
-	RequireEHLODomain           bool
-	BareLineFeeds               smtp.BareLinePolicy
+	ProxyProtocolFrom   []AddressRange
+	FQDN                smtp.Domain
+	Banner              string // without "220 "; empty: the default
+	AuthMechanism       []AuthMechanism
+	PermissionGroups    []PermissionGroup
+	DomainSecureEnabled bool
+	RequireTLS          bool
+	RequireEHLODomain   bool
+	BareLineFeeds       smtp.BareLinePolicy
+	// Withheld are the EHLO keywords that the connector does not offer.
+	Withheld smtp.KeywordSet
+	// SizeWithoutValue offers SIZE without MaxMessageSize.
+	SizeWithoutValue            bool
 	ProtocolLoggingLevel        LoggingLevel
 	ConnectionTimeout           time.Duration
 	ConnectionInactivityTimeout time.Duration

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,7 +16,7 @@ func receiveConnectorObject() object[ReceiveConnector] {
 	type r = ReceiveConnector
 	return object[r]{
 		kind:        "a receive connector",
-		fields:      append(receiveConnectorRules(), receiveConnectorLimits()...),
+		fields:      slices.Concat(receiveConnectorRules(), receiveConnectorExtensions(), receiveConnectorLimits()),
 		unavailable: unavailableInReceiveConnector(),
 	}
 }

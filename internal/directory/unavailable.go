@@ -83,8 +83,7 @@ func unavailableInReceiveConnector() map[string]string {
 	return with(unavailable(
 		"usage", "tlscertificatename", "tlsdomaincapabilities", "messageratesource", "maxlogonfailures", "maxlocalhopcount",
 		"extendedprotectionpolicy", "suppressxanonymoustls", "enableauthgssapi", "authtarpitinterval", "maxacknowledgementdelay",
-		"sizeenabled", "chunkingenabled", "binarymimeenabled", "eightbitmimeenabled", "pipeliningenabled",
-		"enhancedstatuscodesenabled", "deliverystatusnotificationenabled", "smtputf8enabled", "orarenabled",
+		"orarenabled",
 		"longaddressesenabled", "enabled", "comment",
 		"defaultdomain", "transportrole", "liveidbasicauthimpersonation", "servicediscoveryfqdn", "advertiseclientsettings",
 	), map[string]string{

@@ -239,6 +239,18 @@ func (h *Header) finish(starts []int, end, body, crlf int) error {
 // belongs to the Header.
 func (h *Header) Fields() []Field { return h.fields }
 
+// ASCII reports whether no field that has not been removed has an octet above 127.
+func (h *Header) ASCII() bool {
+	for _, f := range h.fields {
+		for _, c := range f.raw {
+			if c >= 0x80 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // Size returns the number of octets that WriteTo writes.
 func (h *Header) Size() int64 {
 	n := int64(len(h.separator))

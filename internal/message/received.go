@@ -13,6 +13,7 @@ import (
 type ReceivedOptions struct {
 	Hello    string     // argument of EHLO or HELO
 	Extended bool       // EHLO
+	UTF8     bool       // SMTPUTF8 was said
 	Client   netip.Addr // invalid: unknown
 	By       string     // our own host name, of the connector
 	// TLS is nil in the clear.
@@ -58,9 +59,13 @@ func Received(o ReceivedOptions) []byte {
 	return appendFolded(make([]byte, 0, 512), "Received", clauses...)
 }
 
-// protocol is the registered name of RFC 3848.
+// protocol is the registered name of RFC 3848, or RFC 6531, section 4.3.
 func protocol(o ReceivedOptions) string {
 	switch {
+	case o.UTF8 && o.TLS != nil:
+		return "UTF8SMTPS"
+	case o.UTF8:
+		return "UTF8SMTP"
 	case !o.Extended:
 		return "SMTP"
 	case o.TLS != nil:

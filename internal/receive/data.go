@@ -35,11 +35,24 @@ func (x *session) Data(ctx context.Context, body io.Reader) (smtp.Reply, error) 
 	if removed := h.Remove(message.Firewall{AuthservID: x.tx.view.authservID()}); len(removed) > 0 {
 		x.logger().Info("header fields that only we may write were removed", "fields", removed[:min(len(removed), maxFieldsLogged)], "count", len(removed))
 	}
+	m.UTF8 = x.tx.parameters.UTF8 && !(plain(m) && h.ASCII())
 	if err := x.accept(ctx, content, m, h, body); err != nil {
 		return smtp.Reply{}, err
 	}
 	x.record(m, from)
 	return queued(x.queuedName(m)), nil
+}
+
+// plain reports whether the envelope of m needs no SMTPUTF8. Clients say it for
+// messages, too, that could do without, and those go anywhere. UTF-8 in the
+// header of a body part alone is not looked for.
+func plain(m *queue.Message) bool {
+	for i := range m.Recipients {
+		if !m.Recipients[i].Mailbox.ASCII() {
+			return false
+		}
+	}
+	return m.From.Mailbox.ASCII()
 }
 
 // maxFieldsLogged bounds the names of removed fields in a line of the log.
@@ -132,6 +145,7 @@ func (x *session) received(m *queue.Message) []byte {
 	o := message.ReceivedOptions{
 		Hello:     x.hello.Name,
 		Extended:  x.hello.Extended,
+		UTF8:      x.tx.parameters.UTF8,
 		Client:    x.remote.Addr(),
 		By:        string(x.rc.FQDN),
 		TLS:       x.tls,

@@ -35,7 +35,7 @@ func (x *session) Mail(_ context.Context, from smtp.ReversePath, p smtp.MailPara
 }
 
 func (x *session) beginTransaction(from smtp.ReversePath, p smtp.MailParameters) error {
-	x.tx = transaction{view: x.server.currentView(), from: from, body: p.Body}
+	x.tx = transaction{view: x.server.currentView(), from: from, parameters: p}
 	if x.rc.RequireTLS && x.tls == nil && !x.enforced(from.Mailbox.Domain) {
 		x.server.o.Recorder.Refused(domainsec.NoTLS, x.connector.name)
 		return refusal(kindSTARTTLSRequired, x.id)

@@ -11,15 +11,26 @@ import (
 
 // Recipient takes recipients in accepted domains, and others only from our own
 // inner servers. How many there may be, the loop knows.
-func (x *session) Recipient(_ context.Context, to smtp.ForwardPath, _ smtp.RecipientParameters) (smtp.Reply, error) {
+func (x *session) Recipient(_ context.Context, to smtp.ForwardPath, p smtp.RecipientParameters) (smtp.Reply, error) {
 	target, err := x.target(to.Mailbox)
 	if err != nil {
 		return smtp.Reply{}, x.tarpit(err)
 	}
 	if !hasRecipient(x.tx.recipients, target) {
-		x.tx.recipients = append(x.tx.recipients, target)
+		x.tx.add(target, p)
 	}
 	return smtp.Reply{}, nil // "Recipient OK" with the address, from the loop
+}
+
+// add takes one more recipient.
+func (t *transaction) add(to smtp.ForwardPath, p smtp.RecipientParameters) {
+	if p != (smtp.RecipientParameters{}) && t.reports == nil {
+		t.reports = make([]smtp.RecipientParameters, len(t.recipients), cap(t.recipients)+1)
+	}
+	t.recipients = append(t.recipients, to)
+	if t.reports != nil {
+		t.reports = append(t.reports, p)
+	}
 }
 
 // target returns the address that m is queued for. Mail for <postmaster> (RFC

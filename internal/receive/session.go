@@ -58,11 +58,14 @@ type session struct {
 type transaction struct {
 	view       *view
 	from       smtp.ReversePath
-	body       smtp.BodyType
+	parameters smtp.MailParameters
 	rights     domainsec.Permissions
 	verdict    domainsec.Verdict
 	candidates []domainsec.Verdict // null reverse-path only: what the peer is good for
 	recipients []smtp.ForwardPath
+	// reports are the DSN parameters of recipients, in their order; nil as
+	// long as none has any.
+	reports []smtp.RecipientParameters
 }
 
 func (s *Server) newSession(c *connector, rc *directory.ReceiveConnector, a arrival) *session {
@@ -155,8 +158,11 @@ func (x *session) Hello(_ context.Context, h smtp.Hello) (smtp.HelloResponse, er
 	if x.greeting == "" {
 		x.greeting = string(x.rc.FQDN) + " Hello [" + x.remote.Addr().String() + "]"
 	}
-	r := smtp.HelloResponse{Greeting: x.greeting, MaxMessageBytes: x.rc.MaxMessageSize}
-	if x.rc.MaxMessageSize == directory.Unlimited {
+	r := smtp.HelloResponse{
+		Greeting: x.greeting, MaxMessageBytes: x.rc.MaxMessageSize,
+		Supported: smtp.KeywordBINARYMIME | smtp.KeywordDSN | smtp.KeywordSMTPUTF8, Withheld: x.rc.Withheld,
+	}
+	if x.rc.MaxMessageSize == directory.Unlimited || x.rc.SizeWithoutValue {
 		r.MaxMessageBytes = 0
 	}
 	if x.tls == nil && x.rc.HasTLS() {
@@ -260,12 +266,15 @@ func (x *session) sourceIP() string {
 // message is the envelope that the queue keeps.
 func (x *session) message(now time.Time) *queue.Message {
 	return &queue.Message{
-		From:       x.tx.from,
-		Recipients: x.tx.recipients,
-		Body:       x.tx.body,
-		Received:   now,
-		SessionID:  x.id,
-		Connector:  x.connector.name,
-		SourceIP:   x.sourceIP(),
+		From:                x.tx.from,
+		Recipients:          x.tx.recipients,
+		Body:                x.tx.parameters.Body,
+		Received:            now,
+		SessionID:           x.id,
+		Connector:           x.connector.name,
+		SourceIP:            x.sourceIP(),
+		Return:              x.tx.parameters.Return,
+		EnvelopeID:          x.tx.parameters.EnvelopeID,
+		RecipientParameters: x.tx.reports,
 	}
 }

@@ -34,6 +34,10 @@ func replyBinary() smtp.Reply {
 	return smtp.NewReply(554, smtp.EnhancedCode{5, 6, 3}, "The message is BINARYMIME, which the next hop does not offer, and is not converted")
 }
 
+func replyUTF8() smtp.Reply {
+	return smtp.NewReply(553, smtp.EnhancedCode{5, 6, 7}, "The message needs SMTPUTF8, which the next hop does not offer")
+}
+
 func replyNoAddress() smtp.Reply {
 	return smtp.NewReply(451, smtp.EnhancedCode{4, 4, 1}, "No address of the next hop is of the family of the connector's sourceIPAddress")
 }

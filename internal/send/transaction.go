@@ -23,7 +23,10 @@ func (s *Sender) transact(ctx context.Context, a *attempt, c *session, j job) ([
 		s.release(ctx, a, c)
 		return same(j, queue.Outcome{Disposition: queue.Failed, Reply: r, LastError: r.String(), RemoteHost: c.remote}), nil
 	}
-	t := smtp.Transaction{From: m.From, Recipients: j.recipients, Parameters: smtp.MailParameters{Size: m.Size, Body: m.Body}}
+	t := smtp.Transaction{
+		From: m.From, Recipients: j.recipients, RecipientParameters: m.ParametersOf(j.recipients),
+		Parameters: smtp.MailParameters{Size: m.Size, Body: m.Body, UTF8: m.UTF8, Return: m.Return, EnvelopeID: m.EnvelopeID},
+	}
 	if c.log != nil {
 		c.log.Message(protocollog.ContextSending)
 	}
@@ -33,7 +36,7 @@ func (s *Sender) transact(ctx context.Context, a *attempt, c *session, j job) ([
 	closeErr := content.close()
 	c.messages++
 	if err != nil || closeErr != nil {
-		return s.broken(c, j, res, errors.Join(err, closeErr), content)
+		return s.broken(a, c, j, res, errors.Join(err, closeErr), content)
 	}
 	return s.answered(ctx, a, c, j, res), nil
 }
@@ -46,22 +49,36 @@ func unable(x smtp.Extensions, m *queue.Message) smtp.Reply {
 		return replyPeerTooLarge()
 	case m.Body == smtp.BodyBinaryMIME && (!x.Chunking || !x.BinaryMIME):
 		return replyBinary() // it is not converted: that would break its signatures
+	case m.UTF8 && !x.SMTPUTF8:
+		return replyUTF8()
 	}
 	return smtp.Reply{}
 }
 
 // answered turns the host's replies into outcomes.
 func (s *Sender) answered(ctx context.Context, a *attempt, c *session, j job, res smtp.Result) []queue.Outcome {
+	out := s.outcomes(a, c, j, res, replyBroken(nil), "")
+	s.release(ctx, a, c)
+	return out
+}
+
+// outcomes returns what the host's replies mean for each recipient, and counts
+// them. One without a reply is deferred with silence, about which detail says more.
+func (s *Sender) outcomes(a *attempt, c *session, j job, res smtp.Result, silence smtp.Reply, detail string) []queue.Outcome {
 	out := make([]queue.Outcome, len(j.recipients))
 	delivered := false
 	for i := range out {
-		out[i] = outcomeOf(c, a, replyAt(res, i))
+		r := replyAt(res, i)
+		if r.IsZero() {
+			out[i] = queue.Outcome{Reply: silence, LastError: silence.String() + detail, RemoteHost: c.remote}
+			continue
+		}
+		out[i] = outcomeOf(c, a, r)
 		delivered = delivered || out[i].Disposition == queue.Delivered
 	}
 	if delivered && a.level == domainsec.LevelDomainSecure {
 		s.o.Counters.DomainSecuredMessageSent()
 	}
-	s.release(ctx, a, c)
 	return out
 }
 
@@ -80,26 +97,37 @@ func outcomeOf(c *session, a *attempt, r smtp.Reply) queue.Outcome {
 	case r.Code >= 200 && r.Code < 300:
 		o.Disposition = queue.Delivered
 		o.Secured = a.level == domainsec.LevelDomainSecure
+		o.Transfer = transferOf(c, a)
 	case r.Permanent():
 		o.Disposition, o.LastError = queue.Failed, r.String()
-	case r.IsZero():
-		o.Reply = replyBroken(nil)
-		o.LastError = o.Reply.String()
 	default:
 		o.LastError = r.String()
 	}
 	return o
 }
 
+// transferOf says who reports a delivery that a sender wants to hear of.
+func transferOf(c *session, a *attempt) queue.Transfer {
+	switch {
+	case c.client.Extensions().DSN:
+		return queue.TransferPassedOn
+	case a.route.LMTP: // which answers for a mailbox (RFC 2033, section 1)
+		return queue.TransferFinal
+	default:
+		return queue.TransferRelayed
+	}
+}
+
 // broken ends a session whose transaction did not come to its end; the client
 // has closed the connection. When the host has accepted no recipient, and so
 // cannot have taken the message, the next session may be tried, after a 421 too;
-// otherwise the recipients wait, except those that the host had refused for good.
+// otherwise the recipients wait, except those for whom the host had answered: with
+// a refusal, or by LMTP with the message in their mailboxes.
 //
 // A host whose replies were lost may have taken it all the same. It then gets,
 // or another host does, a second copy, now or after a wait (RFC 5321, section
 // 4.5.3.2.6).
-func (s *Sender) broken(c *session, j job, res smtp.Result, err error, content *content) ([]queue.Outcome, *failure) {
+func (s *Sender) broken(a *attempt, c *session, j job, res smtp.Result, err error, content *content) ([]queue.Outcome, *failure) {
 	c.close(err.Error())
 	if errors.Is(err, smtp.ErrBareLine) {
 		r := replyBareLine()
@@ -114,17 +142,7 @@ func (s *Sender) broken(c *session, j job, res smtp.Result, err error, content *
 	if !content.opened || !res.Accepted {
 		return nil, &failure{remote: c.remote, reply: reply, detail: err.Error(), silent: timedOut(err)}
 	}
-	out := make([]queue.Outcome, len(j.recipients))
-	for i := range out {
-		out[i] = queue.Outcome{Reply: reply, LastError: fmt.Sprintf("%s (%v)", reply, err), RemoteHost: c.remote}
-		if r := replyAt(res, i); r.Permanent() || r.Temporary() {
-			out[i].Reply, out[i].LastError = r, r.String()
-			if r.Permanent() {
-				out[i].Disposition = queue.Failed
-			}
-		}
-	}
-	return out, nil
+	return s.outcomes(a, c, j, res, reply, fmt.Sprintf(" (%v)", err)), nil
 }
 
 // release gives a session that is ready for the next message to the pool.

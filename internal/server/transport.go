@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"path/filepath"
+	"slices"
 
 	"mailpact/internal/directory"
 	"mailpact/internal/dsn"
@@ -71,30 +73,56 @@ func (r *reporter) Report(q queue.Report) ([]byte, error) {
 		return nil, nil
 	}
 	cfg := r.config()
-	kind := dsn.KindFailed
-	if q.Kind == queue.ReportDelayed {
-		kind = dsn.KindDelayed
-	}
 	o := dsn.Options{
-		Kind: kind, ReportingMTA: cfg.Server.FQDN, From: cfg.TransportConfig.Postmaster, To: m.From.Mailbox,
-		ID: fmt.Sprintf("dsn.%d.%d", m.ID, q.Now.UnixNano()), Now: q.Now, Arrival: m.Received, Expires: q.Expires,
-		Subject: m.Subject, OriginalMessageID: m.InternetMessageID, Original: withoutOwnFields(q.Header, cfg.TransportConfig.AuthservID),
+		Kind: reportKind(q.Kind), ReportingMTA: cfg.Server.FQDN, From: cfg.TransportConfig.Postmaster, To: m.From.Mailbox,
+		ID: fmt.Sprintf("dsn.%d.%d.%d", m.ID, q.Kind, q.Now.UnixNano()), Now: q.Now, Arrival: m.Received, Expires: q.Expires,
+		Subject: m.Subject, OriginalMessageID: m.InternetMessageID, EnvelopeID: m.EnvelopeID, UTF8: m.UTF8,
+		Original: withoutOwnFields(slices.Concat(q.Header, []byte("\r\n")), cfg.TransportConfig.AuthservID, false),
+	}
+	if q.Content != nil {
+		o.Content = withoutOwnFields(q.Content, cfg.TransportConfig.AuthservID, true)
 	}
 	for _, to := range q.Recipients {
 		o.Recipients = append(o.Recipients, dsn.Recipient{
-			Address: to.To.Mailbox.String(), Reply: to.Reply, LastError: to.LastError, RemoteHost: to.RemoteHost, LastAttempt: to.LastAttempt,
+			Address: to.To.Mailbox.String(), OriginalRecipient: to.Parameters.OriginalRecipient, Reply: to.Reply, LastError: to.LastError, RemoteHost: to.RemoteHost, LastAttempt: to.LastAttempt,
 		})
 	}
 	return dsn.Build(o)
 }
 
-// withoutOwnFields takes the organisation's own fields out of a header that goes
-// back to its sender. A header that cannot be read is not returned at all.
-func withoutOwnFields(header []byte, authservID string) []byte {
-	h, err := message.ReadHeader(bytes.NewReader(append(header[:len(header):len(header)], "\r\n"...)), int64(len(header))+2)
+// reportKind is the kind of report of the queue as dsn calls it.
+func reportKind(k queue.ReportKind) dsn.Kind {
+	switch k {
+	case queue.ReportFailed:
+		return dsn.KindFailed
+	case queue.ReportDelayed:
+		return dsn.KindDelayed
+	case queue.ReportRelayed:
+		return dsn.KindRelayed
+	case queue.ReportDelivered:
+		return dsn.KindDelivered
+	default:
+		return dsn.KindUnknown // which dsn refuses
+	}
+}
+
+// withoutOwnFields takes the organisation's own fields out of a message that goes
+// back to its sender, and returns its header, with the body if wanted. A header
+// that cannot be read is not returned at all.
+func withoutOwnFields(original []byte, authservID string, whole bool) []byte {
+	in := bytes.NewReader(original)
+	h, err := message.ReadHeader(in, int64(len(original)))
 	if err != nil {
 		return nil
 	}
 	h.Remove(message.Firewall{AuthservID: authservID})
-	return h.AppendTo(nil)
+	out := h.AppendTo(nil)
+	if !whole {
+		return out
+	}
+	body, err := io.ReadAll(h.Body(in))
+	if err != nil {
+		return nil
+	}
+	return append(out, body...)
 }
