@@ -83,7 +83,7 @@ func Close() Step {
 	return func(*Conn) error { return errScriptOver }
 }
 
-// Table answers a client by its commands.
+// Table answers a client by its commands, BDAT and its octets among them.
 type Table struct {
 	// Replies has the reply to a line by the beginning of the line, in any case
 	// of letters; the longest key that fits counts. "." is the reply to the end
@@ -93,6 +93,8 @@ type Table struct {
 	Replies map[string]string
 	// TLS lets the peer agree to STARTTLS.
 	TLS *tls.Config
+	// Keywords are offered besides those.
+	Keywords []string
 }
 
 // Serve answers by a table until the client quits or closes.
@@ -122,9 +124,14 @@ func (table Table) answer(c *Conn, line string) error {
 	switch word {
 	case "EHLO":
 		def = "250-peer.test\n250-PIPELINING\n250-8BITMIME\n250-ENHANCEDSTATUSCODES\n250 SIZE"
+		for _, k := range table.Keywords {
+			def = "250-" + k + "\n" + def
+		}
 		if table.TLS != nil && c.rec.TLS == nil {
 			def = "250-STARTTLS\n" + def
 		}
+	case "BDAT":
+		def = "250 2.0.0 kept"
 	case "HELO", "MAIL", "RCPT", "RSET", "NOOP":
 		def = "250 2.0.0 OK"
 	case "DATA":
@@ -135,6 +142,11 @@ func (table Table) answer(c *Conn, line string) error {
 		def = "454 4.7.0 no TLS"
 		if table.TLS != nil {
 			def = "220 2.0.0 go ahead"
+		}
+	}
+	if word == "BDAT" {
+		if err := c.chunk(); err != nil {
+			return err
 		}
 	}
 	reply := table.reply(line, def)
