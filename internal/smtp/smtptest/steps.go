@@ -123,13 +123,11 @@ func (table Table) answer(c *Conn, line string) error {
 	def := "500 5.5.1 unknown"
 	switch word {
 	case "EHLO":
-		def = "250-peer.test\n250-PIPELINING\n250-8BITMIME\n250-ENHANCEDSTATUSCODES\n250 SIZE"
-		for _, k := range table.Keywords {
-			def = "250-" + k + "\n" + def
-		}
+		keywords := append([]string{"peer.test", "PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES"}, table.Keywords...)
 		if table.TLS != nil && c.rec.TLS == nil {
-			def = "250-STARTTLS\n" + def
+			keywords = append(keywords, "STARTTLS")
 		}
+		def = "250-" + strings.Join(keywords, "\n250-") + "\n250 SIZE"
 	case "BDAT":
 		def = "250 2.0.0 kept"
 	case "HELO", "MAIL", "RCPT", "RSET", "NOOP":
