@@ -22,6 +22,7 @@ func TestDiskFindings(t *testing.T) {
 		{"no room", sqlite.Condition{Free: 100 << 20, Reserve: 192 << 20}, "100 MB are free, 192 MB are kept"},
 		{"a quota is spent", sqlite.Condition{Free: 500 << 20, Reserve: 192 << 20, Fault: fmt.Errorf("%w: quota", store.ErrFull)}, "no message is accepted"},
 		{"the disk fails", sqlite.Condition{Free: 500 << 20, Reserve: 192 << 20, Fault: errors.New("disk I/O error")}, "could not be written: disk I/O error"},
+		{"a checkpoint has failed", sqlite.Condition{Free: 100 << 20, Reserve: 192 << 20, Condemned: true, Fault: errors.New("disk I/O error")}, "no longer be relied on"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := diskFindings(tt.condition, "/data")

@@ -87,6 +87,19 @@ func (c conn) framesWritten() (int, error) {
 	return n, err
 }
 
+// keepLog makes the connection leave the write-ahead log as it is when it is
+// closed as the last one, although it checkpoints then.
+func (c conn) keepLog() error {
+	f, ok := c.c.(driverpkg.FileControl)
+	if !ok {
+		return errors.New("the driver does not keep the write-ahead log")
+	}
+	if _, err := f.FileControlPersistWAL("main", 1); err != nil {
+		return fmt.Errorf("keeping the write-ahead log: %w", err)
+	}
+	return c.exec(context.Background(), "PRAGMA journal_size_limit=-1")
+}
+
 // statement is a prepared statement with its argument list, which is used again
 // by each call.
 type statement struct {

@@ -23,6 +23,14 @@
 // Pages are of 16 KB, set on a new file before WAL and read back. Commits are
 // synchronous=FULL.
 //
+// A commit whose sync fails is harmless: the next one writes the same frames of
+// the log again. A checkpoint whose sync fails is not: pages that an earlier part
+// of it wrote are taken for copied, and may be lost. The engine then takes no
+// message and makes no checkpoint any more, and leaves the whole log to the next
+// Open, which copies all of it again. To open the file anew at once would be
+// wrong in the first case: what the failed commit wrote would be read from the
+// kernel's memory and built upon, although the disk does not have it.
+//
 // Row ids are computed: content row n of message m is m<<20|n, and so is
 // delivery n. No index but the tables' own is needed, and a message's rows are a
 // range.

@@ -81,11 +81,12 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 		return nil, fmt.Errorf("opening %s for checkpoints: %w", o.Path, err)
 	}
 	undo = append(undo, second.close)
-	e := &Engine{node: node, log: newWALKeeper(second, o.Logger)}
+	room := newSpace(o)
+	e := &Engine{node: node, log: newWALKeeper(second, room, o.Logger)}
 	if err := e.openReaders(ctx, o.Path); err != nil {
 		return nil, fmt.Errorf("opening %s for reading: %w", o.Path, err)
 	}
-	e.committer = &committer{w: w, logger: o.Logger, log: e.log, space: newSpace(o), wake: make(chan struct{}, 1), end: make(chan struct{})}
+	e.committer = &committer{w: w, logger: o.Logger, log: e.log, space: room, wake: make(chan struct{}, 1), end: make(chan struct{})}
 	go e.committer.run()
 	go e.log.run()
 	return e, nil
@@ -217,7 +218,11 @@ func (e *Engine) Close() error {
 	e.closeOnce.Do(func() {
 		e.committer.close()
 		e.log.close()
-		e.closeErr = errors.Join(e.closeReaders(), e.log.conn.close(), e.committer.w.closeStatements(), e.committer.w.conn.close())
+		var kept error
+		if e.log.space.isCondemned() {
+			kept = e.committer.w.conn.keepLog()
+		}
+		e.closeErr = errors.Join(kept, e.closeReaders(), e.log.conn.close(), e.committer.w.closeStatements(), e.committer.w.conn.close())
 	})
 	return e.closeErr
 }

@@ -244,12 +244,9 @@ func TestDiskFull(t *testing.T) {
 	}
 	limit := func(pages int) {
 		t.Helper()
-		// done is called by the committer, whose connection this is.
-		done := make(chan error, 1)
-		e.Settle([]store.Settlement{{Message: 4711, Remove: []uint32{0}}}, func(error) {
-			done <- e.committer.w.conn.exec(context.Background(), fmt.Sprintf("PRAGMA max_page_count=%d", pages))
-		})
-		if err := <-done; err != nil {
+		if err := withWriter(e, func(c conn) error {
+			return c.exec(context.Background(), fmt.Sprintf("PRAGMA max_page_count=%d", pages))
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}

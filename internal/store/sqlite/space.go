@@ -37,6 +37,9 @@ type Condition struct {
 	Reserve int64 // octets that messages leave free
 	// Fault is what the last commit failed of; nil: it succeeded.
 	Fault error
+	// Condemned: a checkpoint has failed, and no message is taken until the file
+	// is opened anew. Fault says why.
+	Condemned bool
 }
 
 // space knows how much room the disk has and whether commits succeed. Messages
@@ -55,6 +58,8 @@ type space struct {
 	faultAt  time.Time
 	lines    sparing
 	told     bool // the log knows of fault
+
+	condemned error // see condemn
 }
 
 // sparing bounds the lines in the log about a fault that comes again and again.
@@ -109,7 +114,10 @@ func (s *space) ready() error {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.fault != nil && now.Sub(s.faultAt) < faultAge {
+	switch {
+	case s.condemned != nil:
+		return s.condemned
+	case s.fault != nil && now.Sub(s.faultAt) < faultAge:
 		return s.fault
 	}
 	s.measure(now, roomAge)
@@ -124,7 +132,11 @@ func (s *space) condition() Condition {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.measure(now, roomAge)
-	return Condition{Free: s.last, Reserve: s.reserve, Fault: s.fault}
+	c := Condition{Free: s.last, Reserve: s.reserve, Fault: s.fault}
+	if s.condemned != nil {
+		c.Fault, c.Condemned = s.condemned, true
+	}
+	return c
 }
 
 // admit takes out of a group, and answers, the requests that would make use of
@@ -139,7 +151,10 @@ func (s *space) admit(group []*request) []*request {
 	}
 	s.mu.Lock()
 	s.measure(time.Now(), 0)
-	room := s.last - s.reserve
+	room, fault := s.last-s.reserve, store.ErrFull
+	if s.condemned != nil {
+		room, fault = 0, s.condemned
+	}
 	s.mu.Unlock()
 	if need <= room {
 		return group
@@ -147,7 +162,7 @@ func (s *space) admit(group []*request) []*request {
 	return partition(group, func(r *request) bool {
 		n := r.growth()
 		if n > room && n > 0 {
-			r.done(store.ErrFull)
+			r.done(fault)
 			return false
 		}
 		room -= n
@@ -206,6 +221,37 @@ func (s *space) succeeded() {
 	if tell {
 		s.logger.Info("commits succeed again")
 	}
+}
+
+// condemn is for a checkpoint that the disk has failed. SQLite takes the pages
+// that an earlier part of it wrote for copied, but where a sync has failed, what
+// was written before it may never reach the disk, and the next sync does not
+// tell. So there is no checkpoint any more that could let the log be overwritten:
+// whoever opens the file next copies all of it again. Outcomes still go into the
+// log; messages would only make it longer.
+func (s *space) condemn(err error) {
+	s.mu.Lock()
+	first := s.condemned == nil
+	if first {
+		s.condemned = fmt.Errorf("a checkpoint has failed: %w", err)
+	}
+	s.mu.Unlock()
+	if first {
+		s.logger.Error("a checkpoint has failed; no message is taken until the server is started anew", "error", err)
+	}
+}
+
+func (s *space) isCondemned() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.condemned != nil
+}
+
+// lastingFault reports whether a checkpoint's error is the disk's. That it is
+// full is none: what could not be written is still to be written then.
+func lastingFault(err error) bool {
+	var e *driverpkg.Error
+	return errors.As(err, &e) && (e.Code()&0xff == sqlite3.SQLITE_IOERR || e.Code()&0xff == sqlite3.SQLITE_CORRUPT)
 }
 
 // diskFault returns err, marked where the disk is full, if it is the disk's or

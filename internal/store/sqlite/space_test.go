@@ -90,6 +90,13 @@ func settleAndWait(e *Engine, s ...store.Settlement) error {
 	return <-done
 }
 
+// withWriter lets f use the writing connection, in the committer, whose it is.
+func withWriter(e *Engine, f func(conn) error) error {
+	done := make(chan error, 1)
+	e.Settle([]store.Settlement{{Message: 4711, Remove: []uint32{0}}}, func(error) { done <- f(e.committer.w.conn) })
+	return <-done
+}
+
 // TestOutcomesHaveRoomOnAFullDisk: messages stop at the reserve, and what is
 // left is enough for every outcome and every checkpoint, for a long time.
 func TestOutcomesHaveRoomOnAFullDisk(t *testing.T) {

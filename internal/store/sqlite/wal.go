@@ -20,6 +20,7 @@ const (
 // walKeeper keeps the write-ahead log from growing (see the package comment).
 type walKeeper struct {
 	logger *slog.Logger
+	space  *space
 	conn   conn // of run alone
 
 	restarting sparing // lines of the committer
@@ -33,15 +34,15 @@ type walKeeper struct {
 	once      sync.Once
 }
 
-func newWALKeeper(c conn, logger *slog.Logger) *walKeeper {
-	return &walKeeper{conn: c, logger: logger, ring: make(chan struct{}, 1), stop: make(chan struct{}), end: make(chan struct{})}
+func newWALKeeper(c conn, s *space, logger *slog.Logger) *walKeeper {
+	return &walKeeper{conn: c, space: s, logger: logger, ring: make(chan struct{}, 1), stop: make(chan struct{}), end: make(chan struct{})}
 }
 
 // afterCommit is called by the committer between two groups.
 func (k *walKeeper) afterCommit(w *writer) {
-	if k.restart.Swap(false) {
-		if _, err := checkpoint(w.conn, "RESTART"); err != nil && k.restarting.allow(time.Now()) {
-			k.logger.Warn("restarting the write-ahead log", "error", err)
+	if k.restart.Swap(false) && !k.space.isCondemned() {
+		if _, err := checkpoint(w.conn, "RESTART"); err != nil {
+			k.failed("restarting the write-ahead log", err, &k.restarting)
 		}
 	}
 	n, err := w.conn.framesWritten()
@@ -68,19 +69,28 @@ func (k *walKeeper) run() {
 		case <-k.ring:
 		case <-tick.C:
 		}
-		if k.unchecked.Swap(0) == 0 {
+		if k.unchecked.Swap(0) == 0 || k.space.isCondemned() {
 			continue
 		}
 		frames, err := checkpoint(k.conn, "PASSIVE")
 		if err != nil {
-			if k.passing.allow(time.Now()) {
-				k.logger.Warn("checkpointing the queue", "error", err)
-			}
+			k.failed("checkpointing the queue", err, &k.passing)
 			continue
 		}
 		if frames >= restartFrames {
 			k.restart.Store(true)
 		}
+	}
+}
+
+// failed deals with the error of a checkpoint.
+func (k *walKeeper) failed(doing string, err error, lines *sparing) {
+	if lastingFault(err) {
+		k.space.condemn(err)
+		return
+	}
+	if lines.allow(time.Now()) {
+		k.logger.Warn(doing, "error", err)
 	}
 }
 
