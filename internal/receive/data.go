@@ -35,7 +35,7 @@ func (x *session) Data(ctx context.Context, body io.Reader) (smtp.Reply, error) 
 	if removed := h.Remove(message.Firewall{AuthservID: x.tx.view.authservID()}); len(removed) > 0 {
 		x.logger().Info("header fields that only we may write were removed", "fields", removed[:min(len(removed), maxFieldsLogged)], "count", len(removed))
 	}
-	m.UTF8 = x.tx.parameters.UTF8 && !(plain(m) && h.ASCII())
+	m.UTF8 = x.tx.parameters.UTF8 && (!plain(m) || !h.ASCII())
 	if err := x.accept(ctx, content, m, h, body); err != nil {
 		return smtp.Reply{}, err
 	}
