@@ -4,6 +4,7 @@ package interop
 
 import (
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -280,5 +281,119 @@ func TestEximIsRefusedWhilePipelining(t *testing.T) {
 	}
 	if n := len(w.contosoBox.Messages()); n != 0 {
 		t.Errorf("%d messages got through", n)
+	}
+}
+
+// TestEximDSN has Exim and the gateway pass on to each other what a sender
+// wants to be told (RFC 3461), and tell it where the next hop cannot.
+func TestEximDSN(t *testing.T) {
+	testkit.RequireExim(t)
+	w := foundTown(t)
+	domain, host := stranger(1)
+	w.startExim(host, domain, w.strangerBox, map[string]string{
+		"acl_smtp_rcpt": "${if eq{$local_part}{refused}{deny}{accept}}",
+	}, nil)
+	want := func(what, report string, texts ...string) {
+		t.Helper()
+		for _, text := range texts {
+			if !strings.Contains(strings.ToLower(unfolded(report)), strings.ToLower(text)) {
+				t.Errorf("%s: the report lacks %q:\n%s", what, text, report)
+			}
+		}
+	}
+	const body = "Subject: tell me\r\n\r\nGood morning.\r\n."
+
+	// Exim passes it on to us; our next hop knows nothing of it.
+	w.say(testkit.HostPort(host, w.port), "MAIL FROM:<alice@"+domain+"> RET=HDRS ENVID=QQ314159",
+		"RCPT TO:<bob@contoso.com> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;Robert+2Bx@contoso.example", "DATA", body)
+	want("from Exim", w.waitReport(w.strangerBox, "QQ314159"), "Reporting-MTA: dns;", "mail1.contoso.com",
+		"Original-Envelope-Id: QQ314159", "Original-Recipient: rfc822;", "Robert+x@contoso.example", "Final-Recipient: rfc822;", "Action: relayed")
+
+	// We pass it on to Exim, whose next hop knows nothing of it. It repeats the
+	// original recipient as it heard it from us, in xtext.
+	inner := testkit.HostPort(contosoHost, w.inner)
+	w.say(inner, "MAIL FROM:<bob@contoso.com> RET=HDRS ENVID=QQ271828",
+		"RCPT TO:<alice@"+domain+"> NOTIFY=SUCCESS ORCPT=rfc822;Alice+2By@contoso.example", "DATA", body)
+	want("to Exim", w.waitReport(w.contosoBox, "QQ271828"), "Reporting-MTA: dns; mail1."+domain,
+		"Original-Envelope-Id: QQ271828", "Original-Recipient: rfc822;Alice+2By@contoso.example", "relayed to non-DSN-aware mailer")
+
+	// Exim refuses the recipient: we report to those who want to know.
+	w.say(inner, "MAIL FROM:<never@contoso.com>", "RCPT TO:<refused@"+domain+"> NOTIFY=NEVER", "DATA", body)
+	w.say(inner, "MAIL FROM:<success@contoso.com>", "RCPT TO:<refused@"+domain+"> NOTIFY=SUCCESS", "DATA", body)
+	w.say(inner, "MAIL FROM:<failure@contoso.com>", "RCPT TO:<refused@"+domain+"> NOTIFY=FAILURE", "DATA", body)
+	want("refused", w.waitReport(w.contosoBox, "failure@contoso.com"), "Action: failed", "Final-Recipient: rfc822; refused@"+domain)
+	testkit.Eventually(t, 30*time.Second, "the queues are empty", func() bool {
+		var r struct{ Queues []struct{ MessageCount int } }
+		w.gateway.Run(&r, "queue", "list")
+		n := 0
+		for _, q := range r.Queues {
+			n += q.MessageCount
+		}
+		return n == 0
+	})
+	for _, m := range w.contosoBox.Messages() {
+		if slices.Contains(m.To, "never@contoso.com") || slices.Contains(m.To, "success@contoso.com") {
+			t.Errorf("a report that nobody wanted:\n%s", m.Data)
+		}
+	}
+}
+
+// say says EHLO and the lines to the server at addr, which is not to refuse any.
+func (w *town) say(addr string, lines ...string) {
+	w.t.Helper()
+	d, _ := testkit.Dial(w.t, addr, "")
+	for _, line := range append([]string{"EHLO client.test"}, lines...) {
+		if r := d.Say("%s", line); r[0] != '2' && r[0] != '3' {
+			w.t.Fatalf("%s: %s", line, r)
+		}
+	}
+}
+
+// waitReport waits until box has a report that holds text, and returns it.
+func (w *town) waitReport(box *testkit.Sink, text string) string {
+	w.t.Helper()
+	found := ""
+	testkit.Eventually(w.t, 30*time.Second, "a report about "+text+" arrives", func() bool {
+		for _, m := range box.Messages() {
+			if m.From == "<>" && strings.Contains(string(m.Data), text) {
+				found = string(m.Data)
+			}
+		}
+		return found != ""
+	})
+	return found
+}
+
+// TestEximSMTPUTF8 sends mail from and to addresses beyond ASCII both ways, and
+// to an Exim that does not take it.
+func TestEximSMTPUTF8(t *testing.T) {
+	testkit.RequireExim(t)
+	w := foundTown(t)
+	const body = "From: J\u00f6rg <j\u00f6rg@example.test>\r\nSubject: Gr\u00fc\u00dfe\r\n\r\nGr\u00fc\u00dfe aus K\u00f6ln.\r\n"
+	inner := testkit.HostPort(contosoHost, w.inner)
+
+	domain, host := stranger(1)
+	w.startExim(host, domain, w.strangerBox, map[string]string{"smtputf8_advertise_hosts": "*"}, nil)
+	w.say(testkit.HostPort(host, w.port), "MAIL FROM:<j\u00f6rg@"+domain+"> BODY=8BITMIME SMTPUTF8", "RCPT TO:<b\u00f6b@contoso.com>", "DATA", body+".")
+	w.say(inner, "MAIL FROM:<b\u00f6b@contoso.com> BODY=8BITMIME SMTPUTF8", "RCPT TO:<j\u00f6rg@"+domain+">", "DATA", body+".")
+	for _, m := range []string{w.waitMessage(w.contosoBox, "j\u00f6rg@"+domain), w.waitMessage(w.strangerBox, "j\u00f6rg@"+domain)} {
+		if !strings.HasSuffix(m, "\r\n"+body) {
+			t.Errorf("the message was changed:\n%s", m)
+		}
+	}
+
+	domain, host = stranger(2)
+	w.startExim(host, domain, w.strangerBox, map[string]string{"smtputf8_advertise_hosts": ""}, nil)
+	w.say(inner, "MAIL FROM:<carol@contoso.com> BODY=8BITMIME SMTPUTF8", "RCPT TO:<j\u00f6rg@"+domain+">", "DATA", body+".")
+	w.say(inner, "MAIL FROM:<d\u00f6ra@contoso.com> BODY=8BITMIME SMTPUTF8", "RCPT TO:<jorg@"+domain+">", "DATA", body+".")
+	for _, about := range []string{"carol@contoso.com", "jorg@" + domain} {
+		if m := w.waitReport(w.contosoBox, about); !strings.Contains(m, "Action: failed\r\nStatus: 5.6.7\r\n") {
+			t.Errorf("the report about %s does not say what is missing:\n%s", about, m)
+		}
+	}
+	for _, m := range w.strangerBox.Messages() {
+		if strings.Contains(strings.Join(m.To, " "), domain) {
+			t.Errorf("it was sent all the same:\n%s", m.Data)
+		}
 	}
 }

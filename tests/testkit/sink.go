@@ -18,7 +18,8 @@ type Message struct {
 	Data []byte
 }
 
-// Sink accepts every message and keeps it.
+// Sink accepts every message and keeps it, addresses and headers beyond ASCII
+// included. It offers no TLS and knows nothing of DSN.
 type Sink struct {
 	Addr string
 	mu   sync.Mutex
@@ -73,7 +74,7 @@ func (s *sinkSession) Greeting(context.Context) smtp.Reply {
 }
 
 func (s *sinkSession) Hello(context.Context, smtp.Hello) (smtp.HelloResponse, error) {
-	return smtp.HelloResponse{Greeting: "sink.test"}, nil
+	return smtp.HelloResponse{Greeting: "sink.test", Supported: smtp.KeywordSMTPUTF8}, nil
 }
 
 func (s *sinkSession) StartTLS(context.Context) (*tls.Config, error) {
