@@ -41,7 +41,7 @@ func TestDovecotByHand(t *testing.T) {
 			t.Errorf("replies at %s (-want +got):\n%s", addr, diff)
 		}
 	}
-	for user, want := range map[string]int{"bob@contoso.com": 2, "carol@contoso.com": 2, "full@contoso.com": 0} {
+	for user, want := range map[string]int{"bob@contoso.com": 2, "carol@contoso.com": 4, "full@contoso.com": 0} {
 		got := dovecot.Mailbox(user)
 		if len(got) != want {
 			t.Errorf("%s has %d messages, want %d", user, len(got), want)
@@ -128,6 +128,13 @@ func TestHandOffToDovecot(t *testing.T) {
 			dovecot.Mend(later)
 			arrive(later, 1)
 
+			// Who wants to know learns that it lies in the mailbox.
+			w.say(w.contoso(), "MAIL FROM:<dora@"+domain+"> ENVID=QQ141421", "RCPT TO:<carol@contoso.com> NOTIFY=SUCCESS", "DATA", "Subject: tell me\r\n\r\n.")
+			arrive("carol@contoso.com", 2)
+			if m := w.waitReport(reports, "QQ141421"); !strings.Contains(m, "Final-Recipient: rfc822; carol@contoso.com\r\nAction: delivered\r\n") {
+				t.Errorf("the report does not say delivered:\n%s", m)
+			}
+
 			// The mark reaches the mailbox.
 			cert, key := w.woodgroveLeaf(townOptions{})
 			d, _ = testkit.Dial(t, w.contoso(), "")
@@ -148,7 +155,7 @@ func TestHandOffToDovecot(t *testing.T) {
 			}
 		})
 	}
-	want := map[string]int{"bob@contoso.com": 4, "carol@contoso.com": 2, "full@contoso.com": 0, "tcp@contoso.com": 1, "unix@contoso.com": 1}
+	want := map[string]int{"bob@contoso.com": 4, "carol@contoso.com": 4, "full@contoso.com": 0, "tcp@contoso.com": 1, "unix@contoso.com": 1}
 	if diff := cmp.Diff(want, before); diff != "" {
 		t.Errorf("messages in the mailboxes (-want +got):\n%s", diff)
 	}
