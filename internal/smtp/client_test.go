@@ -706,6 +706,19 @@ func TestClientWaits(t *testing.T) {
 				_, err := c.Send(t.Context(), tr)
 				return err
 			}, 3 * time.Minute},
+			{"reply to a chunk with its envelope", []smtptest.Step{smtptest.Hear("MAIL*"), smtptest.Hear("RCPT*"), smtptest.Chunk("BDAT 1 LAST")}, send, 4 * time.Minute},
+			{"reply to a chunk", []smtptest.Step{smtptest.Hear("MAIL*"), smtptest.Hear("RCPT*"), smtptest.Say("250 ok\n250 ok"), smtptest.Chunk("BDAT*"), smtptest.Chunk("BDAT*")}, func(c *smtp.Client) error {
+				tr := transaction(t, "", "b@two.example")
+				tr.Content = strings.NewReader(strings.Repeat("x\r\n", 100000))
+				_, err := c.Send(t.Context(), tr)
+				return err
+			}, 2 * time.Minute},
+			{"chunk not taken", []smtptest.Step{smtptest.Hear("MAIL*"), smtptest.Hear("RCPT*"), smtptest.Say("250 ok\n250 ok")}, func(c *smtp.Client) error {
+				tr := transaction(t, "", "b@two.example")
+				tr.Content = strings.NewReader(strings.Repeat("x\r\n", 100000))
+				_, err := c.Send(t.Context(), tr)
+				return err
+			}, 3 * time.Minute},
 			{"RSET", []smtptest.Step{smtptest.Hear("RSET")}, func(c *smtp.Client) error { return c.Reset(t.Context()) }, 2 * time.Minute},
 		}
 		for _, tt := range tests {
@@ -713,7 +726,11 @@ func TestClientWaits(t *testing.T) {
 			hold := make(chan struct{})
 			go func() { // a peer without patience of its own
 				p := smtptest.NewManual(server)
-				_ = p.Play(append([]smtptest.Step{smtptest.Say(greeting), smtptest.On("EHLO*", ehlo)}, tt.steps...))
+				keywords := ehlo
+				if strings.Contains(tt.name, "chunk") {
+					keywords = ehloChunking
+				}
+				_ = p.Play(append([]smtptest.Step{smtptest.Say(greeting), smtptest.On("EHLO*", keywords)}, tt.steps...))
 				<-hold
 			}()
 			c := smtp.NewClient(client, o)

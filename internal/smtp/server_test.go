@@ -122,6 +122,48 @@ func TestShutdownLetsTransactionFinish(t *testing.T) {
 	})
 }
 
+// A message whose chunks are coming may finish, too.
+func TestShutdownBetweenChunks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		s := &recorder{}
+		c, cause := serve(ctx, t, s, smtp.ServerOptions{})
+		c.Expect("EHLO client.example", "250")
+		c.Expect("MAIL FROM:<a@one.example>", "250")
+		c.Expect("RCPT TO:<b@two.example>", "250")
+		c.Write("BDAT 4\r\none\r")
+		if r := c.Reply(); !strings.HasPrefix(r, "250") {
+			t.Fatal(r)
+		}
+		synctest.Wait()
+		stop()
+		synctest.Wait()
+		c.Write("BDAT 1 LAST\r\n\n")
+		if r := c.Reply(); !strings.HasPrefix(r, "250 2.6.0") {
+			t.Fatalf("last chunk: %q", r)
+		}
+		if r := c.Reply(); !strings.HasPrefix(r, "421 4.3.2") {
+			t.Fatalf("after the transaction: %q", r)
+		}
+		if got := cause(); got != smtp.EndLocal {
+			t.Errorf("cause %v", got)
+		}
+		if len(s.messages) != 1 || s.messages[0].Body != "one\r\n" {
+			t.Errorf("messages %q", s.messages)
+		}
+	})
+}
+
+// A Session that panics in the middle of a chunk ends with its session, and the
+// rest of the chunk is nobody's command.
+func TestPanicInAChunk(t *testing.T) {
+	s := &recorder{onData: func(context.Context, io.Reader) (smtp.Reply, error) { panic("poison") }}
+	got, cause := say(t, s, smtp.ServerOptions{}, begun+"BDAT 20\r\nNOOP\r\nNOOP\r\nNOOP\r\n")
+	if lines := strings.Split(got, "\n"); cause != smtp.EndInternal || !strings.HasPrefix(lines[len(lines)-1], "421 4.3.0") {
+		t.Errorf("%v\n%s", cause, got)
+	}
+}
+
 // A client with more work in its pipeline is not served a second transaction.
 func TestShutdownBetweenPipelinedTransactions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -213,6 +255,35 @@ func TestTimeouts(t *testing.T) {
 			c.Expect("DATA", "354")
 			c.Write("Subject: never\r\n")
 		}, inactivity},
+		{"in a chunk", func(c *smtptest.Client) {
+			c.Expect("EHLO x", "250")
+			c.Expect("MAIL FROM:<>", "250")
+			c.Expect("RCPT TO:<b@two.example>", "250")
+			c.Write("BDAT 100 LAST\r\nSubject: never\r\n")
+		}, inactivity},
+		{"between chunks", func(c *smtptest.Client) {
+			c.Expect("EHLO x", "250")
+			c.Expect("MAIL FROM:<>", "250")
+			c.Expect("RCPT TO:<b@two.example>", "250")
+			c.Write("BDAT 3\r\nx\r\n")
+			if r := c.Reply(); r != "250 2.0.0 3 octets received" {
+				panic(r)
+			}
+		}, inactivity},
+		{"in a chunk that nobody wants", func(c *smtptest.Client) {
+			c.Expect("EHLO x", "250")
+			c.Write("BDAT 100 LAST\r\nSubject: never\r\n")
+		}, inactivity},
+		{"busy between chunks without end", func(c *smtptest.Client) {
+			c.Expect("EHLO x", "250")
+			c.Expect("MAIL FROM:<>", "250")
+			c.Expect("RCPT TO:<b@two.example>", "250")
+			c.Expect("BDAT 0", "250")
+			for range 4 {
+				c.Expect("NOOP", "250")
+				time.Sleep(30 * time.Second)
+			}
+		}, total},
 		{"busy without end", func(c *smtptest.Client) {
 			for range 4 {
 				c.Expect("NOOP", "250")
