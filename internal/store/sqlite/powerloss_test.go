@@ -211,8 +211,10 @@ func TestFailedSyncsLoseNothing(t *testing.T) {
 		suffix string // of the files whose syncs fail
 		chance int    // one in so many
 	}{
-		{"some commits", "-wal", 10}, {"most commits", "-wal", 2},
-		{"a checkpoint", ".db", 10}, {"every other checkpoint", ".db", 2},
+		{"some commits", "-wal", 10},
+		{"most commits", "-wal", 2},
+		{"a checkpoint", ".db", 10},
+		{"every other checkpoint", ".db", 2},
 		{"anything", "", 20},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
