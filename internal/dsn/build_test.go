@@ -43,6 +43,9 @@ func options(k Kind) Options {
 func TestBuildGolden(t *testing.T) {
 	expired := options(KindFailed)
 	expired.Recipients[0].Reply = smtp.Reply{Code: 550, Enhanced: smtp.EnhancedCode{4, 4, 7}, Lines: []string{"QUEUE.Expired;message expired"}}
+	removed := options(KindFailed)
+	removed.Recipients[0].Reply = smtp.NewReply(550, smtp.EnhancedCode{5, 3, 0}, "QUEUE.Admin;message removed by an administrator")
+	removed.Recipients[0].LastError, removed.Recipients[0].RemoteHost = "450 4.7.1 Greylisted", ""
 	refused := options(KindFailed)
 	refused.Recipients = []Recipient{
 		{
@@ -70,7 +73,7 @@ func TestBuildGolden(t *testing.T) {
 	full := refused
 	full.Content = []byte("Subject: Gr\u00fc\u00dfe\r\n\r\nHello\r\n")
 	for name, o := range map[string]Options{
-		"failed": options(KindFailed), "delayed": options(KindDelayed), "expired": expired, "refused": refused,
+		"failed": options(KindFailed), "delayed": options(KindDelayed), "expired": expired, "refused": refused, "removed": removed,
 		"relayed": relayed, "delivered": delivered, "international": international, "full": full,
 	} {
 		t.Run(name, func(t *testing.T) {

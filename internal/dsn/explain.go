@@ -45,7 +45,7 @@ func reason(k Kind, r smtp.Reply, lastError string) (why, todo string) {
 		return "The message is larger than the recipient's mail server takes.", "Please make it smaller, for example by sending a link to a large file."
 	case e[1] == 4 && e[2] == 6:
 		return "The message would have come back to the server that sends it.", "Please tell your administrator."
-	case e[1] == 3 && e[2] == 2 && len(r.Lines) > 0 && strings.HasPrefix(r.Lines[0], "QUEUE.Admin;"):
+	case e[1] == 3 && e[2] == 0 && len(r.Lines) > 0 && strings.HasPrefix(r.Lines[0], "QUEUE.Admin;"):
 		return "An administrator of this server has removed the message before it was delivered.", "Please ask your administrator before you send it again."
 	case e[1] == 6 && e[2] == 3:
 		return "The message is in a binary form that the recipient's mail server does not take.", "Please send it again with the usual settings of your mail program, or ask your administrator."

@@ -364,7 +364,7 @@ func (d *delivery) suspend(t *settlement, row *store.Delivery, suspended bool) (
 
 // removedReply is what a sender reads when an administrator has removed a message.
 func removedReply() smtp.Reply {
-	return smtp.Reply{Code: 550, Enhanced: smtp.EnhancedCode{4, 3, 2}, Lines: []string{"QUEUE.Admin;message removed by an administrator"}}
+	return smtp.NewReply(550, smtp.EnhancedCode{5, 3, 0}, "QUEUE.Admin;message removed by an administrator")
 }
 
 // remove adds the end of a delivery to a settlement, with a report if the sender

@@ -122,7 +122,7 @@ func TestReportOfARemoval(t *testing.T) {
 		if r.Kind != queue.ReportFailed || len(r.Recipients) != 2 || string(r.Header) != "Subject: x\r\n" {
 			t.Errorf("report %+v", r)
 		}
-		if got := r.Recipients[1].Reply.String(); got != "550 4.3.2 QUEUE.Admin;message removed by an administrator" {
+		if got := r.Recipients[1].Reply.String(); got != "550 5.3.0 QUEUE.Admin;message removed by an administrator" {
 			t.Errorf("the reply reads %q", got)
 		}
 		if r.Recipients[1].RemoteHost != "" || r.Recipients[1].LastError != "450 4.7.1 Greylisted" {

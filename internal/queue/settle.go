@@ -60,11 +60,11 @@ func (q *Queue) settled(t *settlement, err error) {
 
 // publish lets everybody know of a durable settlement.
 func (q *Queue) publish(t *settlement) {
-	for _, p := range t.reports {
-		q.admit(p, nil)
-	}
 	if t.told != nil {
 		t.told()
+	}
+	for _, p := range t.reports {
+		q.admit(p, nil)
 	}
 }
 

@@ -162,6 +162,21 @@ func TestObserver(t *testing.T) {
 		}, []map[string]string{
 			row(map[string]string{"source": "QUEUE", "event": "FAIL"}),
 		}, [3]uint64{0, 0, 1}},
+		{"removed with a report", func(o *observer) {
+			o.Removed(one(queue.Outcome{Disposition: queue.Failed, Reply: smtp.NewReply(550, smtp.EnhancedCode{5, 3, 0}, "QUEUE.Admin;message removed")}))
+		}, []map[string]string{
+			row(map[string]string{"source": "ADMIN", "event": "FAIL", "status": "550 5.3.0 QUEUE.Admin;message removed"}),
+		}, [3]uint64{0, 0, 1}},
+		{"removed without a report", func(o *observer) {
+			o.Removed(one(queue.Outcome{Disposition: queue.Failed, LastError: "removed without"}))
+		}, []map[string]string{
+			row(map[string]string{"source": "ADMIN", "event": "FAIL", "status": "removed without"}),
+		}, [3]uint64{0, 0, 1}},
+		{"set aside", func(o *observer) {
+			o.Poisoned(one(queue.Outcome{LastError: "451 4.3.0 Internal error"}))
+		}, []map[string]string{
+			row(map[string]string{"source": "QUEUE", "event": "POISONMESSAGE", "status": "451 4.3.0 Internal error"}),
+		}, [3]uint64{}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -68,6 +68,11 @@ queue: {glitchRetryInterval: 1s, glitchRetryCount: 1000}
 	close(stop)
 	load.Wait()
 
+	// A message that was under way at two kills in a row has been set aside: it
+	// is not lost, but waits for somebody to say that it was not the cause.
+	if g.Run(nil, "queue", "resume", "Poison") == 0 {
+		t.Log("messages had been set aside")
+	}
 	seen := map[string]int{}
 	testkit.Eventually(t, 60*time.Second, "every acknowledged message is at the sink", func() bool {
 		clear(seen)
