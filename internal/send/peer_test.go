@@ -344,12 +344,9 @@ func (s *peerSession) end(data string) bool {
 		s.say(reply)
 		return true
 	}
-	if s.m.lmtp {
-		for _, to := range s.mail.to {
-			s.say(or(s.m.replies["EOD "+to], "250 2.1.5 In the mailbox"))
-		}
-	}
 	s.mail.data = data
+	to := s.mail.to
+	// Before the replies: who reads them may ask at once what was received.
 	s.p.mu.Lock()
 	if !s.m.forget {
 		s.p.mails = append(s.p.mails, s.mail)
@@ -359,6 +356,10 @@ func (s *peerSession) end(data string) bool {
 	s.mail = mail{}
 	if !s.m.lmtp {
 		s.say("250 2.6.0 Queued")
+		return true
+	}
+	for _, to := range to {
+		s.say(or(s.m.replies["EOD "+to], "250 2.1.5 In the mailbox"))
 	}
 	return true
 }
