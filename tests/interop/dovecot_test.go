@@ -66,7 +66,6 @@ func TestHandOffToDovecot(t *testing.T) {
 		Host: dovecotHost, Full: []string{"full@contoso.com"},
 		Users: []string{"bob@contoso.com", "carol@contoso.com", "tcp@contoso.com", "unix@contoso.com"},
 	})
-	before := map[string]int{}
 	for _, tt := range []struct{ name, handOff, later string }{
 		{"TCP", "lmtp://" + dovecot.Addr, "tcp"},
 		{"Unix socket", "lmtp+unix://" + dovecot.Socket, "unix"},
@@ -75,12 +74,18 @@ func TestHandOffToDovecot(t *testing.T) {
 			w := foundTownWith(t, tt.handOff)
 			domain, host := stranger(1)
 			reports := testkit.StartSinkAt(t, testkit.HostPort(host, w.port))
-			arrive := func(user string, n int) string {
+			alice, dora, partner := "alice-"+tt.later+"@"+domain, "dora-"+tt.later+"@"+domain, "alice-"+tt.later+"@woodgrovebank.com"
+			arrive := func(user, from string) (found string) {
 				t.Helper()
-				testkit.Eventually(t, 30*time.Second, fmt.Sprintf("%d messages reach %s", n, user), func() bool {
-					return len(dovecot.Mailbox(user)) >= before[user]+n
+				testkit.Eventually(t, 30*time.Second, fmt.Sprintf("a message from %s reaches %s", from, user), func() bool {
+					for _, m := range dovecot.Mailbox(user) {
+						if strings.HasPrefix(m, "Return-Path: <"+from+">\r\n") {
+							found = m
+						}
+					}
+					return found != ""
 				})
-				return dovecot.Mailbox(user)[before[user]+n-1]
+				return found
 			}
 
 			// A stranger writes to five, of whom two can be served, and one later.
@@ -88,25 +93,25 @@ func TestHandOffToDovecot(t *testing.T) {
 			dovecot.Break(later)
 			d, _ := testkit.Dial(t, w.contoso(), "")
 			d.Say("EHLO mail1.%s", domain)
-			d.Say("MAIL FROM:<alice@%s>", domain)
+			d.Say("MAIL FROM:<%s>", alice)
 			for _, to := range []string{"bob", "nobody", tt.later, "full", "carol"} {
 				if r := d.Say("RCPT TO:<%s@contoso.com>", to); !strings.HasPrefix(r, "250") {
 					t.Fatalf("RCPT: %s", r)
 				}
 			}
 			d.Say("DATA")
-			content := "From: alice@" + domain + "\r\nSubject: to five\r\nMessage-ID: <5@x.example>\r\n\r\n" + strings.Repeat("..dots\r\n", 20_000)
+			content := "From: " + alice + "\r\nSubject: to five\r\nMessage-ID: <5@x.example>\r\n\r\n" + strings.Repeat("..dots\r\n", 20_000)
 			d.Write([]byte(content + ".\r\n"))
 			if r := d.Reply(); !strings.HasPrefix(r, "250") {
 				t.Fatalf("end of data: %s", r)
 			}
 			for _, user := range []string{"bob@contoso.com", "carol@contoso.com"} {
-				m := arrive(user, 1)
+				m := arrive(user, alice)
 				if !strings.HasSuffix(m, strings.ReplaceAll(content, "\r\n..", "\r\n.")) {
 					t.Errorf("the message of %s was changed:\n%.1000s", user, m)
 				}
-				if !strings.HasPrefix(m, "Return-Path: <alice@"+domain+">\r\n") || !strings.Contains(m, "with LMTP") {
-					t.Errorf("%s: the envelope was not passed on:\n%.1000s", user, m)
+				if !strings.Contains(m, "with LMTP") {
+					t.Errorf("%s: it did not come by LMTP:\n%.1000s", user, m)
 				}
 			}
 			testkit.Eventually(t, 30*time.Second, "the sender learns of those who cannot be served", func() bool {
@@ -126,11 +131,11 @@ func TestHandOffToDovecot(t *testing.T) {
 			}
 
 			dovecot.Mend(later)
-			arrive(later, 1)
+			arrive(later, alice)
 
 			// Who wants to know learns that it lies in the mailbox.
-			w.say(w.contoso(), "MAIL FROM:<dora@"+domain+"> ENVID=QQ141421", "RCPT TO:<carol@contoso.com> NOTIFY=SUCCESS", "DATA", "Subject: tell me\r\n\r\n.")
-			arrive("carol@contoso.com", 2)
+			w.say(w.contoso(), "MAIL FROM:<"+dora+"> ENVID=QQ141421", "RCPT TO:<carol@contoso.com> NOTIFY=SUCCESS", "DATA", "Subject: tell me\r\n\r\n.")
+			arrive("carol@contoso.com", dora)
 			if m := w.waitReport(reports, "QQ141421"); !strings.Contains(m, "Final-Recipient: rfc822; carol@contoso.com\r\nAction: delivered\r\n") {
 				t.Errorf("the report does not say delivered:\n%s", m)
 			}
@@ -144,19 +149,19 @@ func TestHandOffToDovecot(t *testing.T) {
 				t.Fatal(err)
 			}
 			d.StartTLS(&tls.Config{Certificates: []tls.Certificate{pair}})
-			if r := d.Send("alice@woodgrovebank.com", "bob@contoso.com", []byte(fmt.Sprintf(note, "woodgrovebank.com", "contoso.com", "woodgrovebank.com"))); !strings.HasPrefix(r, "250") {
+			if r := d.Send(partner, "bob@contoso.com", []byte(fmt.Sprintf(note, "woodgrovebank.com", "contoso.com", "woodgrovebank.com"))); !strings.HasPrefix(r, "250") {
 				t.Fatalf("end of data: %s", r)
 			}
-			if m := arrive("bob@contoso.com", 2); !strings.Contains(m, "Mailpact-Domain-Secured: domain=woodgrovebank.com;") {
+			if m := arrive("bob@contoso.com", partner); !strings.Contains(m, "Mailpact-Domain-Secured: domain=woodgrovebank.com;") {
 				t.Errorf("the mark is missing:\n%s", m)
-			}
-			for _, user := range []string{"bob@contoso.com", "carol@contoso.com", "full@contoso.com", later} {
-				before[user] = len(dovecot.Mailbox(user))
 			}
 		})
 	}
-	want := map[string]int{"bob@contoso.com": 4, "carol@contoso.com": 2, "full@contoso.com": 0, "tcp@contoso.com": 1, "unix@contoso.com": 1}
-	if diff := cmp.Diff(want, before); diff != "" {
-		t.Errorf("messages in the mailboxes (-want +got):\n%s", diff)
+	// Nobody has anything twice.
+	want := map[string]int{"bob@contoso.com": 4, "carol@contoso.com": 4, "full@contoso.com": 0, "tcp@contoso.com": 1, "unix@contoso.com": 1}
+	for user, n := range want {
+		if got := len(dovecot.Mailbox(user)); got != n {
+			t.Errorf("%s has %d messages, want %d", user, got, n)
+		}
 	}
 }

@@ -166,7 +166,8 @@ func (e *Exim) configuration(o EximOptions) string {
 		"log_selector":              "+tls_cipher +tls_certificate_verified +tls_peerdn +smtp_protocol_error +smtp_confirmation +received_recipients -queue_run -skip_delivery",
 		"dsn_advertise_hosts":       "*",
 		"smtp_return_error_details": "true",
-		// Large enough for a whole corpus in one session.
+		// A gateway keeps many sessions open, and sends a whole corpus in each.
+		"smtp_accept_max":                  "0",
 		"smtp_accept_queue_per_connection": "0",
 	}
 	transport := map[string]string{
