@@ -33,6 +33,18 @@ type Message struct {
 	// RecipientParameters has the DSN parameters of Recipients, in their order;
 	// nil: no recipient has any.
 	RecipientParameters []smtp.RecipientParameters
+	// OnDurable is called by Accept once the message is durable, with ID set,
+	// and before its delivery can begin, so that records of its arrival stand
+	// before those of its delivery. It is not kept; nil: nobody is told.
+	OnDurable func(*Message)
+}
+
+// durable tells OnDurable, and lets go of what it holds.
+func (m *Message) durable() {
+	if told := m.OnDurable; told != nil {
+		m.OnDurable = nil
+		told(m)
+	}
 }
 
 // Key names the queue a recipient belongs to: where it goes and what the next

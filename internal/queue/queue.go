@@ -166,6 +166,7 @@ func (q *Queue) split(recipients []smtp.ForwardPath) []part {
 // admit gives a durable message to its lanes. b may be nil.
 func (q *Queue) admit(p *prepared, b *body) {
 	p.m.ID = MessageID(p.row.ID)
+	p.m.durable()
 	q.o.Observer.Accepted(p.m)
 	for i := range p.parts {
 		if part := &p.parts[i]; part.hold != "" {

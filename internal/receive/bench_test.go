@@ -19,7 +19,12 @@ func (q *sinkQueue) NewContent(context.Context) (queue.Content, error) {
 	q.content.n = 0
 	return &q.content, nil
 }
-func (q *sinkQueue) Accept(context.Context, *queue.Message, queue.Content) error { return nil }
+func (q *sinkQueue) Accept(_ context.Context, m *queue.Message, _ queue.Content) error {
+	if m.OnDurable != nil {
+		m.OnDurable(m)
+	}
+	return nil
+}
 
 type sinkContent struct{ n int64 }
 

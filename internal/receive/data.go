@@ -36,10 +36,10 @@ func (x *session) Data(ctx context.Context, body io.Reader) (smtp.Reply, error) 
 		x.logger().Info("header fields that only we may write were removed", "fields", removed[:min(len(removed), maxFieldsLogged)], "count", len(removed))
 	}
 	m.UTF8 = x.tx.parameters.UTF8 && (!plain(m) || !h.ASCII())
+	m.OnDurable = func(m *queue.Message) { x.record(m, from) }
 	if err := x.accept(ctx, content, m, h, body); err != nil {
 		return smtp.Reply{}, err
 	}
-	x.record(m, from)
 	return queued(x.queuedName(m)), nil
 }
 

@@ -260,7 +260,12 @@ func (q *memoryQueue) Accept(_ context.Context, m *queue.Message, c queue.Conten
 	mc := c.(*memoryContent)
 	mc.done = true
 	q.open--
+	told := m.OnDurable
+	m.OnDurable = nil
 	q.messages = append(q.messages, storedMessage{Message: *m, Content: mc.b.String()})
+	if told != nil {
+		told(m)
+	}
 	return nil
 }
 
