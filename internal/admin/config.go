@@ -26,22 +26,45 @@ type ConfigCheckResponse struct {
 // needs no running server. The error is about the file's being read at all.
 func CheckConfiguration(r ConfigCheckRequest) (ConfigCheckResponse, error) {
 	response := ConfigCheckResponse{Faults: []directory.Fault{}, Findings: []Finding{}}
-	if err := readable(r.File); err != nil {
+	cfg, faults, err := loadConfiguration(r.File)
+	if err != nil {
 		return response, err
 	}
-	hostname, err := os.Hostname()
-	if err != nil {
-		hostname = "" // then the file must name the server, and the check says so
-	}
-	cfg, faults := directory.Load(r.File, directory.LoadOptions{
-		Hostname: hostname, DefaultDataDirectory: directory.DefaultDataDirectory(os.Geteuid(), os.Getenv), Check: CheckFiles,
-	})
 	response.Faults = append(response.Faults, faults...)
 	response.Valid = len(faults) == 0
 	if response.Valid {
 		response.Findings = append(append(response.Findings, ConfigurationFindings(cfg)...), identityFindings(cfg)...)
 	}
 	return response, nil
+}
+
+// loadConfiguration reads a configuration file as a server would. The error is
+// about the file's being read at all.
+func loadConfiguration(file string) (*directory.Configuration, directory.Faults, error) {
+	if err := readable(file); err != nil {
+		return nil, nil, err
+	}
+	hostname, err := os.Hostname()
+	if err != nil {
+		hostname = "" // then the file must name the server, and the check says so
+	}
+	cfg, faults := directory.Load(file, directory.LoadOptions{
+		Hostname: hostname, DefaultDataDirectory: directory.DefaultDataDirectory(os.Geteuid(), os.Getenv), Check: CheckFiles,
+	})
+	return cfg, faults, nil
+}
+
+// ReadConfiguration returns the valid configuration of a file; one with faults is
+// an error that names the first and the command that shows all.
+func ReadConfiguration(file string) (*directory.Configuration, error) {
+	cfg, faults, err := loadConfiguration(file)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(faults) > 0:
+		return nil, &Error{Kind: KindInvalid, Object: file, Detail: faults[0].String(), Fix: "mailpact config check " + file}
+	}
+	return cfg, nil
 }
 
 // readable reports why a file cannot be read, which is another matter than what

@@ -83,6 +83,7 @@ func Operations() []Operation {
 	}
 	return []Operation{
 		define(viewer("certificate.list", "List the server's own certificates."), (*Service).CertificateList),
+		define(viewer("certificate.verify", "Judge a certificate as a session would, with every path tried and one verdict."), (*Service).CertificateVerify),
 		define(viewer("counters.show", "Show the Domain Security counters and refusals by reason."), (*Service).CountersShow),
 		define(viewer("crl.list", "List the cached CRLs with their freshness."), (*Service).CRLList),
 		define(viewer("message.list", "List queued messages."), (*Service).MessageList),

@@ -23,6 +23,7 @@ func TestOperations(t *testing.T) {
 	}
 	want := []row{
 		{"certificate.list", RoleViewer, false},
+		{"certificate.verify", RoleViewer, false},
 		{"counters.show", RoleViewer, false},
 		{"crl.list", RoleViewer, false},
 		{"message.list", RoleViewer, false},

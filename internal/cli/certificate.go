@@ -12,7 +12,11 @@ import (
 )
 
 func newCertificate(g *globals) *cobra.Command {
-	return group("cert", "Look at the server's own certificates", &cobra.Command{
+	return group("cert", "Look at certificates: the server's own, and whether any is good", newCertificateList(g), newCertificateVerify(g))
+}
+
+func newCertificateList(g *globals) *cobra.Command {
+	return &cobra.Command{
 		Use:   "list",
 		Short: "List the server's own certificates",
 		Args:  noArguments,
@@ -29,7 +33,7 @@ func newCertificate(g *globals) *cobra.Command {
 				return table(w, []string{"Thumbprint", "Services", "NotAfter", "Status", "Subject", "Names"}, rows)
 			})
 		},
-	})
+	}
 }
 
 func newCRL(g *globals) *cobra.Command {

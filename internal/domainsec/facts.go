@@ -52,6 +52,19 @@ const (
 	Outbound
 )
 
+// NameCheck says which rule a certificate's names are held to. The zero value is
+// the Domain Security rule for a mail domain, the only one that ever secures mail.
+type NameCheck uint8
+
+// The name checks.
+const (
+	NamesByDomain NameCheck = iota
+	// NamesByHost: the names must stand for one host or IP address (RFC 9525).
+	NamesByHost
+	// NamesUnchecked: the question is about the chain alone.
+	NamesUnchecked
+)
+
 // TLSFacts describe an established TLS session.
 type TLSFacts struct {
 	Version     string // "TLSv1.3"
@@ -68,6 +81,10 @@ type CertificateFacts struct {
 	Names           []string // dNSName SANs, else the host-name CN
 	NotBefore       time.Time
 	NotAfter        time.Time
+	Key             string   // kind and size, such as "RSA 2048" or "ECDSA P-256"
+	Signature       string   // algorithm it is signed with, as crypto/x509 calls it
+	Usages          []string // extended key usages by name, else OID; nil when it has no such extension
+	CA              bool     // basic constraints say CA
 }
 
 // RevocationStatus is the answer for a whole path.
@@ -81,6 +98,43 @@ const (
 	// RevocationNotRequired: an administrator marked the anchor "revocation: none", or the leaf is short-lived.
 	RevocationNotRequired
 )
+
+// String returns the status as a word.
+func (s RevocationStatus) String() string {
+	switch s {
+	case RevocationGood:
+		return "good"
+	case RevocationRevoked:
+		return "revoked"
+	case RevocationNotRequired:
+		return "notRequired"
+	default:
+		return "unknown"
+	}
+}
+
+// RevocationCheck is what was asked and answered about one certificate.
+type RevocationCheck struct {
+	SHA256 string // thumbprint of the certificate
+	Status RevocationStatus
+	Detail string // which list, and why, when unknown or revoked
+	// ThisUpdate is that of the list used; ValidUntil is when the answer ends.
+	// Zero: no list was used, or the answer sets no end.
+	ThisUpdate, ValidUntil time.Time
+	Took                   time.Duration // of the whole check, fetches included
+	Sources                []RevocationSource
+}
+
+// RevocationSource is one list or responder that was consulted.
+type RevocationSource struct {
+	Kind    string // "CRL", "delta CRL" or "OCSP"
+	Address string // a URL, or the file it came from
+	Error   string // why it could not be used; "" when it was
+	// Fetched is when it was had; zero when it never was, or came from a file.
+	Fetched    time.Time
+	ThisUpdate time.Time
+	NextUpdate time.Time
+}
 
 // PathFacts is one candidate path from the peer's certificate to an anchor.
 // The zero value reached no anchor and secures nothing.
@@ -96,7 +150,10 @@ type PathFacts struct {
 	// RevocationDetail says which certificate and URL, when Revocation is unknown or revoked.
 	RevocationDetail string
 	RevocationTime   time.Time // thisUpdate of the oldest CRL used
-	ValidUntil       time.Time // earliest of nextUpdate and notAfter on the path
+	// Checks are the answers behind Revocation, one for each certificate that was
+	// asked about, leaf first; nil when nothing was asked.
+	Checks     []RevocationCheck
+	ValidUntil time.Time // earliest of nextUpdate and notAfter on the path
 }
 
 // PeerFacts is what is known of a peer's certificate for one domain, one
@@ -104,10 +161,14 @@ type PathFacts struct {
 // domain or direction refuses them: what was proved for A proves nothing for B.
 type PeerFacts struct {
 	// Domain and Direction say what the facts were gathered for.
-	Domain      smtp.Domain
-	Direction   Direction
+	Domain    smtp.Domain
+	Direction Direction
+	// NameCheck is how MatchedName was found.
+	NameCheck   NameCheck
 	Certificate CertificateFacts
-	MatchedName string // the certificate name that matched the domain; "" when none did
+	// MatchedName is the certificate's name that matched; "" when none did. It
+	// means nothing under NamesUnchecked.
+	MatchedName string
 	Paths       []PathFacts
 	// NoPath is the detail when no candidate path could be built at all.
 	NoPath string

@@ -75,6 +75,21 @@ func matchName(names []string, d smtp.Domain, p *directory.Partner, way Directio
 	return ""
 }
 
+// MatchHost returns the first of a certificate's DNS names that stands for host
+// (RFC 9525, section 6.3), in lower case, or "" when none does. Host is a host
+// name in lower case, without a trailing dot.
+func MatchHost(names []string, host string) string {
+	if !isHostName(host) || host != lowerASCII(host) {
+		return ""
+	}
+	for _, n := range names {
+		if n = lowerASCII(n); len(n) <= maxNameOctets && covers(n, host) {
+			return n
+		}
+	}
+	return ""
+}
+
 // covers reports whether name stands for host under RFC 9525: it is host, or a
 // wildcard for exactly its first label, not directly under a public suffix.
 func covers(name, host string) bool {

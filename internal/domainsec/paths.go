@@ -54,6 +54,7 @@ type question struct {
 	domain  smtp.Domain
 	way     Direction
 	partner *directory.Partner
+	names   NameCheck
 }
 
 // judgement is the answer to a question. The peer is good for the question's
@@ -70,14 +71,14 @@ func judgePeer(peer *PeerFacts, q question) judgement {
 	if peer == nil {
 		return judgement{reasons: []Reason{EmptyCertificate}, detail: "the peer presented no certificate"}
 	}
-	if peer.Domain != q.domain || peer.Direction != q.way || q.domain == "" {
+	if peer.Domain != q.domain || peer.Direction != q.way || peer.NameCheck != q.names || q.domain == "" && q.names != NamesUnchecked {
 		return judgement{
 			reasons: []Reason{SubjectMismatch},
 			detail:  fmt.Sprintf("the certificate was judged for %q, not for %q", peer.Domain, q.domain),
 		}
 	}
 	j := combinePaths(peer, q)
-	if peer.MatchedName == "" {
+	if peer.MatchedName == "" && q.names != NamesUnchecked {
 		detail := fmt.Sprintf("no name in the certificate (%s) matches %s", listNames(peer.Certificate.Names), q.domain)
 		// What a stranger's certificate might still lack is not looked for, so
 		// that an unknown revocation is no reason of its own here.
@@ -88,6 +89,36 @@ func judgePeer(peer *PeerFacts, q question) judgement {
 		return judgement{reasons: SortReasons(append(reasons, SubjectMismatch)), detail: detail}
 	}
 	return j
+}
+
+// VerdictForCertificate decides on a certificate alone, as far as the peer's
+// facts go: by the same rules that VerdictForServer and VerdictForSender hold a
+// peer to, for the domain, direction and name check that the facts were gathered
+// for. ActionSecure means valid; it secures no mail. A nil partner has the
+// default rules.
+func VerdictForCertificate(peer *PeerFacts, partner *directory.Partner) Verdict {
+	if peer == nil {
+		return refuse([]Reason{EmptyCertificate}, "there is no certificate")
+	}
+	return secureOrRefuse(peer, question{domain: peer.Domain, way: peer.Direction, partner: partner, names: peer.NameCheck})
+}
+
+// PathReasons returns why a path of the peer does not do by itself, as
+// VerdictForCertificate sees it: its own faults, most severe first, or else what
+// is known of its revocation. It is nil for a path that is good.
+func PathReasons(peer *PeerFacts, p *PathFacts, partner *directory.Partner) []Reason {
+	reasons := pathFaults(p, question{domain: peer.Domain, way: peer.Direction, partner: partner, names: peer.NameCheck})
+	if peer.MatchedName == "" && peer.NameCheck != NamesUnchecked {
+		reasons = SortReasons(append(reasons, SubjectMismatch))
+	}
+	switch {
+	case p.Revocation == RevocationRevoked:
+		return SortReasons(append(reasons, Revoked))
+	case len(reasons) > 0 || p.Revocation == RevocationGood || p.Revocation == RevocationNotRequired:
+		return reasons
+	default:
+		return []Reason{RevocationOffline}
+	}
 }
 
 // combinePaths makes one answer of all candidate paths. Revoked by a validly

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"mailpact/internal/admin"
 	"mailpact/internal/certstore"
 	"mailpact/internal/directory"
 	"mailpact/internal/dnsx"
@@ -92,7 +93,7 @@ func (s *Server) readIdentity(cfg *directory.Configuration) (*identity, error) {
 		}
 	}
 	verifier, err := trust.New(trust.Options{
-		Config: cfg.Trust, Revocation: pathRevocation{s.crls}, SystemRoots: s.o.SystemRoots, Now: s.o.Now,
+		Config: cfg.Trust, Revocation: admin.PathRevocation{Checker: s.crls}, SystemRoots: s.o.SystemRoots, Now: s.o.Now,
 	})
 	if err != nil {
 		return nil, err

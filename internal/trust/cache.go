@@ -45,6 +45,7 @@ type cacheKey struct {
 	chain      ChainID
 	domain     smtp.Domain
 	way        domainsec.Direction
+	names      domainsec.NameCheck
 	policy     uint64
 	generation uint64 // of the CRLs
 }

@@ -1,6 +1,9 @@
 package trust
 
 import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/x509"
@@ -34,7 +37,36 @@ func DescribeCertificate(c *x509.Certificate) domainsec.CertificateFacts {
 		Names:        names,
 		NotBefore:    c.NotBefore,
 		NotAfter:     c.NotAfter,
+		Key:          keyKind(c.PublicKey),
+		Signature:    c.SignatureAlgorithm.String(),
+		Usages:       extendedUsages(c),
+		CA:           c.BasicConstraintsValid && c.IsCA,
 	}
+}
+
+func keyKind(key any) string {
+	switch k := key.(type) {
+	case *rsa.PublicKey:
+		return fmt.Sprintf("RSA %d", k.N.BitLen())
+	case *ecdsa.PublicKey:
+		return "ECDSA " + k.Curve.Params().Name
+	case ed25519.PublicKey:
+		return "Ed25519"
+	default:
+		return "of an unknown kind"
+	}
+}
+
+// extendedUsages lists the extended key usages, by name where crypto/x509 has one.
+func extendedUsages(c *x509.Certificate) []string {
+	var names []string
+	for _, u := range c.ExtKeyUsage {
+		names = append(names, u.String())
+	}
+	for _, oid := range c.UnknownExtKeyUsage {
+		names = append(names, oid.String())
+	}
+	return names
 }
 
 // certificateLabel names a certificate in the details of a refusal: by its

@@ -3,6 +3,7 @@ package trust
 import (
 	"crypto/x509"
 	"fmt"
+	"net"
 	"strings"
 
 	"mailpact/internal/directory"
@@ -74,6 +75,34 @@ func within(name, constraint string) bool {
 	default:
 		return name == constraint || strings.HasSuffix(name, "."+constraint)
 	}
+}
+
+// matchedName returns the leaf's name that answers the request; paths are all
+// those found.
+func matchedName(leaf *x509.Certificate, paths [][]*x509.Certificate, r Request) string {
+	switch r.NameCheck {
+	case domainsec.NamesByDomain:
+		return matchNames(certificateNames(leaf, paths...), r.Domain, r.Partner, r.Direction)
+	case domainsec.NamesByHost:
+		return matchHost(leaf, string(r.Domain))
+	default:
+		return ""
+	}
+}
+
+// matchHost matches a host name or an IP address (RFC 9525, section 6): the
+// subject's CN never counts, and an address never matches a DNS name.
+func matchHost(leaf *x509.Certificate, host string) string {
+	ip := net.ParseIP(host)
+	if ip == nil {
+		return domainsec.MatchHost(leaf.DNSNames, host)
+	}
+	for _, a := range leaf.IPAddresses {
+		if a.Equal(ip) {
+			return a.String()
+		}
+	}
+	return ""
 }
 
 // matchNames returns the name that matches the domain in the given direction.

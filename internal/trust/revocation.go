@@ -26,6 +26,8 @@ type PathStatus struct {
 	// ThisUpdate is that of the oldest CRL used. ValidUntil is when the answer
 	// ends; zero means that the answer sets no end.
 	ThisUpdate, ValidUntil time.Time
+	// Checks are the answers for single certificates, leaf first.
+	Checks []domainsec.RevocationCheck
 	// Reasons are faults of the certificate itself: OwnStatus alone sets them.
 	Reasons []domainsec.Reason
 }

@@ -185,20 +185,21 @@ func ParseCertificates(content []byte) ([]*x509.Certificate, error) {
 	return nil, errors.New("no PEM certificate found (-----BEGIN CERTIFICATE-----)")
 }
 
-// forDomain returns what keeps a path from vouching for d ("" when nothing
-// does), and the listing of its anchor that allows it; that is nil for a
-// system root.
-func (s *store) forDomain(p Path, d smtp.Domain) (fault string, listing *directory.Anchor) {
+// forDomain returns what keeps a path from vouching for the request's domain (""
+// when nothing does), and the listing of its anchor that allows it; that is nil
+// for a system root.
+func (s *store) forDomain(p Path, r Request) (fault string, listing *directory.Anchor) {
+	d, scoped := r.Domain, r.NameCheck == domainsec.NamesByDomain
 	last := len(p.Elements) - 1
 	if !p.Public {
-		listing = s.listing(p.Elements[last], d)
+		listing = s.listing(p.Elements[last], d, scoped)
 		if listing == nil {
 			return fmt.Sprintf("anchor %s is not in scope for %s", certificateLabel(p.Elements[last]), d), nil
 		}
 	}
 	for _, c := range p.Elements[:last] {
 		scopes := s.scopes[signedID(c)]
-		covered := len(scopes) == 0
+		covered := !scoped || len(scopes) == 0
 		for _, scope := range scopes {
 			covered = covered || scope.Covers(d)
 		}
@@ -209,7 +210,7 @@ func (s *store) forDomain(p Path, d smtp.Domain) (fault string, listing *directo
 	return "", listing
 }
 
-func (s *store) listing(anchor *x509.Certificate, d smtp.Domain) *directory.Anchor {
+func (s *store) listing(anchor *x509.Certificate, d smtp.Domain, scoped bool) *directory.Anchor {
 	for _, a := range s.anchors {
 		if !bytes.Equal(a.certificate.Raw, anchor.Raw) {
 			continue
@@ -218,7 +219,7 @@ func (s *store) listing(anchor *x509.Certificate, d smtp.Domain) *directory.Anch
 		var found *directory.Anchor
 		for i := range a.listings {
 			l := &a.listings[i]
-			if l.Scope.Covers(d) && (found == nil || found.Revocation == directory.RevocationNone) {
+			if (!scoped || l.Scope.Covers(d)) && (found == nil || found.Revocation == directory.RevocationNone) {
 				found = l
 			}
 		}

@@ -23,6 +23,9 @@ const (
 type Options struct {
 	// Config is one version of the trust settings; its files are read once, by New.
 	Config directory.Trust
+	// Anchors and Intermediates are added to those of Config, good for every domain.
+	Anchors       []Anchor
+	Intermediates []*x509.Certificate
 	// Revocation answers for paths; nil makes every status unknown.
 	Revocation Revocation
 	// Builder finds paths; nil is StandardBuilder.
@@ -69,6 +72,12 @@ func New(o Options) (*Verifier, error) {
 	if v.now == nil {
 		v.now = time.Now
 	}
+	for _, a := range o.Anchors {
+		added := s.anchor(a.Certificate, a.Issuer)
+		added.issuer = added.issuer || a.Issuer
+		added.listings = append(added.listings, directory.Anchor{Scope: directory.Scope{Any: true}})
+	}
+	s.intermediates = append(s.intermediates, o.Intermediates...)
 	for _, a := range s.anchors {
 		v.anchors = append(v.anchors, Anchor{Certificate: a.certificate, Issuer: a.issuer})
 	}
@@ -89,8 +98,12 @@ type Request struct {
 	Presented []*x509.Certificate
 	// Chain is HashChain(Presented), taken once at the handshake so that a
 	// remembered judgement is found without hashing. The zero value is filled in.
-	Chain     ChainID
+	Chain ChainID
+	// Domain is the mail domain that names and scopes are held to. With
+	// NamesByHost it is the host name or IP address; no scope is applied then,
+	// nor with NamesUnchecked: such an answer secures no mail.
 	Domain    smtp.Domain
+	NameCheck domainsec.NameCheck
 	Direction domainsec.Direction
 	// Partner holds the domain's rules. A client without one is a stranger,
 	// for whom no revocation is asked.
@@ -116,7 +129,7 @@ func (v *Verifier) Judge(ctx context.Context, r Request) *domainsec.PeerFacts {
 	if r.Chain == (ChainID{}) {
 		r.Chain = HashChain(r.Presented)
 	}
-	key := cacheKey{chain: r.Chain, domain: r.Domain, way: r.Direction, policy: v.cache.policyHash(r.Partner)}
+	key := cacheKey{chain: r.Chain, domain: r.Domain, names: r.NameCheck, way: r.Direction, policy: v.cache.policyHash(r.Partner)}
 	if v.revocation != nil {
 		// Read before the CRLs are: an answer may be older than its key, never newer.
 		key.generation = v.revocation.Generation()
@@ -133,6 +146,7 @@ func (v *Verifier) judge(ctx context.Context, r Request) (*domainsec.PeerFacts, 
 	facts := &domainsec.PeerFacts{
 		Domain:      r.Domain,
 		Direction:   r.Direction,
+		NameCheck:   r.NameCheck,
 		Certificate: DescribeCertificate(leaf),
 	}
 	good, failed := v.builder.Build(ctx, v.buildRequest(r.Presented, r.Now))
@@ -143,7 +157,8 @@ func (v *Verifier) judge(ctx context.Context, r Request) (*domainsec.PeerFacts, 
 	for _, p := range failed {
 		all = append(all, p.Elements)
 	}
-	facts.MatchedName = matchNames(certificateNames(leaf, all...), r.Domain, r.Partner, r.Direction)
+	facts.MatchedName = matchedName(leaf, all, r)
+	named := facts.MatchedName != "" || r.NameCheck == domainsec.NamesUnchecked
 
 	described := map[*x509.Certificate]domainsec.CertificateFacts{leaf: facts.Certificate}
 	facts.Paths = make([]domainsec.PathFacts, 0, len(all))
@@ -151,7 +166,7 @@ func (v *Verifier) judge(ctx context.Context, r Request) (*domainsec.PeerFacts, 
 	for _, p := range good {
 		path, listing := v.applyRules(FailedPath{Path: p, Anchored: true}, r, described)
 		facts.Paths = append(facts.Paths, path)
-		if len(path.Reasons) == 0 && facts.MatchedName != "" && v.mayAsk(r) {
+		if len(path.Reasons) == 0 && named && v.mayAsk(r) {
 			required := listing == nil || listing.Revocation != directory.RevocationNone
 			ask = append(ask, asked{path: p, facts: len(facts.Paths) - 1, required: required})
 		}
@@ -202,6 +217,7 @@ func (v *Verifier) askRevocation(ctx context.Context, facts *domainsec.PeerFacts
 		answer := func() {
 			s := v.pathStatus(ctx, a.path, a.required)
 			path.Revocation, path.RevocationDetail, path.RevocationTime = s.Status, s.Detail, s.ThisUpdate
+			path.Checks = s.Checks
 			path.ValidUntil = earliest(path.ValidUntil, s.ValidUntil)
 		}
 		if len(ask) == 1 {
@@ -255,7 +271,7 @@ func (v *Verifier) applyRules(p FailedPath, r Request, described map[*x509.Certi
 		}
 		f.Detail = detail
 	}
-	fault, listing := v.store.forDomain(p.Path, r.Domain)
+	fault, listing := v.store.forDomain(p.Path, r)
 	inScope := true
 	switch {
 	case fault != "":
