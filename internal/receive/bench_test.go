@@ -19,6 +19,7 @@ func (q *sinkQueue) NewContent(context.Context) (queue.Content, error) {
 	q.content.n = 0
 	return &q.content, nil
 }
+
 func (q *sinkQueue) Accept(_ context.Context, m *queue.Message, _ queue.Content) error {
 	if m.OnDurable != nil {
 		m.OnDurable(m)
