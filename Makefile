@@ -2,7 +2,7 @@
 GO ?= go
 export CGO_ENABLED = 0
 
-.PHONY: all build test unit race lint interop crash bench tidy fuzz
+.PHONY: all build test unit race lint interop crash bench idle tidy fuzz
 
 all: build
 
@@ -39,6 +39,11 @@ lint:
 
 bench: build
 	bench/run
+
+# What idle TLS sessions cost: make idle SESSIONS=2000
+SESSIONS ?= 10000
+idle: build
+	bench/idle --sessions $(SESSIONS)
 
 # A short run of every fuzz target: make fuzz FUZZTIME=10s
 FUZZTIME ?= 5s

@@ -25,6 +25,8 @@ func (l *loop) shrink() {
 	if l.in != l.lines {
 		putReader(&bodyReaders, l.in)
 		l.in = l.lines
+		// They would keep what the pool lets go.
+		l.body, l.chunks = dotReader{}, chunkReader{}
 	}
 }
 

@@ -48,10 +48,11 @@ func ServeSession(ctx context.Context, conn net.Conn, s Session, o ServerOptions
 	l.wire.raw, l.wire.stream = conn, conn
 	l.wire.inactivity, l.wire.end = o.InactivityTimeout, time.Now().Add(o.SessionTimeout)
 	_, l.tls = conn.(*tls.Conn)
-	l.lines = takeReader(&lineReaders, &l.wire)
+	l.head.then = &l.wire
+	l.lines = takeReader(&lineReaders, &l.head)
 	l.in = l.lines
-	l.out = takeWriter(&lineWriters, &l.wire)
-	l.wire.out = l.out
+	l.out.to = &l.wire
+	l.wire.out = &l.out
 
 	drained := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() { l.wire.drain(); close(drained) })
@@ -62,7 +63,7 @@ func ServeSession(ctx context.Context, conn net.Conn, s Session, o ServerOptions
 		}
 		l.shrink()
 		putReader(&lineReaders, l.lines)
-		putWriter(&lineWriters, l.out)
+		l.out.discard()
 	}()
 
 	sessionCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -103,7 +104,9 @@ type loop struct {
 	lines   *bufio.Reader // small, for commands
 	in      *bufio.Reader // lines, or a large one from a body on until it is empty
 	rest    readRest
-	out     *bufio.Writer
+	first   [1]byte  // the octet that ended a wait
+	head    readRest // first, then wire
+	out     replyWriter
 	body    dotReader
 	chunks  chunkReader
 	// shutdown is closed when the server stops; the handshake watches it.
@@ -174,7 +177,11 @@ func (l *loop) serve(ctx context.Context) {
 // readCommand returns the next command line, valid until the next read. It
 // answers what is none.
 func (l *loop) readCommand() ([]byte, bool) {
-	line, err := readCommandLine(l.in)
+	err := l.await()
+	var line []byte
+	if err == nil {
+		line, err = readCommandLine(l.in)
+	}
 	if err != nil {
 		l.lineFailed(err)
 		return nil, false

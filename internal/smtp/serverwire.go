@@ -1,7 +1,6 @@
 package smtp
 
 import (
-	"bufio"
 	"errors"
 	"net"
 	"sync"
@@ -21,7 +20,7 @@ const drainGrace = 5 * time.Second
 type serverWire struct {
 	raw        net.Conn // set once; all deadlines go there
 	stream     net.Conn // raw, or the TLS connection over it
-	out        *bufio.Writer
+	out        *replyWriter
 	inactivity time.Duration
 	end        time.Time // of the whole session
 	// busy says that a transaction is open, which a stopping server lets

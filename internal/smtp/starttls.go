@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"runtime/debug"
 )
 
 // errAfterStartTLS reports octets that came behind STARTTLS without waiting for
@@ -58,28 +59,36 @@ func (l *loop) startTLS(ctx context.Context, argument []byte) {
 func (l *loop) handshake(ctx context.Context, cfg *tls.Config) {
 	l.endTransaction()
 	hctx, cancel := context.WithDeadline(ctx, l.wire.handshakeDeadline())
-	stopping := make(chan bool, 1)
-	go func() {
-		select {
-		case <-l.shutdown:
-			cancel()
-			stopping <- true
-		case <-hctx.Done():
-			stopping <- false
-		}
-	}()
+	defer cancel()
 	conn := tls.Server(l.wire.raw, cfg)
-	err := l.wire.raw.SetDeadline(l.wire.handshakeDeadline())
-	if err == nil {
-		err = conn.HandshakeContext(hctx)
+	// In a goroutine of its own: it needs a deep stack, which this one, that
+	// stays for as long as the session does, would keep.
+	done := make(chan error, 1)
+	go func() {
+		err := l.wire.raw.SetDeadline(l.wire.handshakeDeadline())
+		if err == nil {
+			err = guardHandshake(hctx, conn)
+		}
+		done <- err
+	}()
+	var err error
+	stopped := false
+	select {
+	case err = <-done:
+	case <-l.shutdown:
+		stopped = true
+		cancel()
+		err = <-done
 	}
 	timedOut := errors.Is(hctx.Err(), context.DeadlineExceeded)
-	cancel()
-	stopped := <-stopping
 
 	if err != nil {
 		l.session.HandshakeDone(ctx, nil, fmt.Errorf("shaking hands: %w", err))
+		var fault *PanicError
 		switch {
+		case errors.As(err, &fault):
+			l.report(fault)
+			l.finish(EndInternal)
 		case stopped:
 			l.finish(EndLocal)
 		case timedOut || isTimeout(err):
@@ -93,4 +102,15 @@ func (l *loop) handshake(ctx context.Context, cfg *tls.Config) {
 	l.greeted, l.offered, l.keywords = greetedNot, false, 0
 	state := conn.ConnectionState()
 	l.session.HandshakeDone(ctx, &state, nil)
+}
+
+// guardHandshake shakes hands. A panic, which guard could not catch in another
+// goroutine, becomes an error.
+func guardHandshake(ctx context.Context, conn *tls.Conn) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return conn.HandshakeContext(ctx)
 }

@@ -19,7 +19,7 @@ func main() {
 		Use: "mailbench", Short: "Measure Mailpact beside tuned Postfix",
 		SilenceErrors: true, SilenceUsage: true,
 	}
-	root.AddCommand(newRun(), newLoad(), newSink(), newServe())
+	root.AddCommand(newRun(), newIdle(), newLoad(), newSink(), newServe())
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintf(os.Stderr, "mailbench: %v\n", err)
 		os.Exit(1)
