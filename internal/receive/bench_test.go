@@ -42,6 +42,11 @@ func (r *bodyReader) Read(p []byte) (int, error) { return r.Reader.Read(p[:min(l
 // ordinary returns a function that carries one ordinary 10 KB message through
 // a session, as the loop would.
 func ordinary(t testing.TB) func() {
+	return ordinaryOf(t, "", 128)
+}
+
+// ordinaryOf is ordinary with further header lines and a number of body lines.
+func ordinaryOf(t testing.TB, header string, lines int) func() {
 	w := newWorld(t, func(c *directory.Configuration, o *Options) {
 		c.ReceiveConnectors[0].ProtocolLoggingLevel = directory.LoggingNone
 		o.Queue = &sinkQueue{}
@@ -57,7 +62,7 @@ func ordinary(t testing.TB) func() {
 	}
 	from := smtp.ReversePath{Mailbox: smtp.Mailbox{LocalPart: "carol", Domain: "stranger.example"}}
 	to := smtp.ForwardPath{Mailbox: smtp.Mailbox{LocalPart: "bob", Domain: "contoso.com"}}
-	content := []byte(letter("carol@stranger.example") + "\r\n" + strings.Repeat(strings.Repeat("x", 78)+"\r\n", 128))
+	content := []byte(header + letter("carol@stranger.example") + "\r\n" + strings.Repeat(strings.Repeat("x", 78)+"\r\n", lines))
 	body := &bodyReader{}
 	return func() {
 		body.Reset(content)
@@ -102,5 +107,28 @@ func TestOrdinaryMessageAllocates(t *testing.T) {
 	one()
 	if n := testing.AllocsPerRun(100, one); n > 40 {
 		t.Errorf("%.0f allocations for an ordinary message", n)
+	}
+}
+
+// TestLinesDoNotAllocate holds what a message allocates to be the same whatever
+// the number of its lines: those of the body, and those of the header up to the
+// growth of the one list of its fields.
+func TestLinesDoNotAllocate(t *testing.T) {
+	allocations := func(header string, lines int) float64 {
+		one := ordinaryOf(t, header, lines)
+		one()
+		return testing.AllocsPerRun(100, one)
+	}
+	few := allocations("", 10)
+	if n := allocations("", 1000); n > few {
+		t.Errorf("%.0f allocations with 1000 body lines, %.0f with 10", n, few)
+	}
+	folded := "X-Long: word" + strings.Repeat("\r\n word", 200) + "\r\n"
+	if n := allocations(folded, 10); n > few+2 {
+		t.Errorf("%.0f allocations with 200 lines in a field, %.0f with none", n, few)
+	}
+	fields := strings.Repeat("X-Field: value\r\n", 200)
+	if n := allocations(fields, 10); n > few+8 {
+		t.Errorf("%.0f allocations with 200 more fields, %.0f with none", n, few)
 	}
 }
