@@ -82,7 +82,14 @@ func Operations() []Operation {
 		return Operation{Name: name, Summary: summary, Role: RoleAdministrator, Changes: true}
 	}
 	return []Operation{
-		define(viewer("certificate.list", "List the server's own certificates."), (*Service).CertificateList),
+		define(change("certificate.enable", "Enable a certificate for services, now or from a time on."), (*Service).CertificateEnable),
+		define(change("certificate.export", "Hand out a certificate, with its key if that is exportable."), (*Service).CertificateExport),
+		define(change("certificate.import", "Take in the answer to a request, or a certificate with its key."), (*Service).CertificateImport),
+		define(viewer("certificate.list", "List the server's own certificates in selection order, and pending requests."), (*Service).CertificateList),
+		define(change("certificate.new", "Make a self-signed certificate."), (*Service).CertificateNew),
+		define(change("certificate.remove", "Remove a certificate that is not in use, or a pending request."), (*Service).CertificateRemove),
+		define(change("certificate.request", "Make a key and a certificate request for a CA."), (*Service).CertificateRequest),
+		define(viewer("certificate.show", "Show a certificate or a pending request in full."), (*Service).CertificateShow),
 		define(viewer("certificate.verify", "Judge a certificate as a session would, with every path tried and one verdict."), (*Service).CertificateVerify),
 		define(viewer("counters.show", "Show the Domain Security counters and refusals by reason."), (*Service).CountersShow),
 		define(viewer("crl.list", "List the cached CRLs with their freshness."), (*Service).CRLList),

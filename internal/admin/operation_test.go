@@ -22,7 +22,14 @@ func TestOperations(t *testing.T) {
 		Changes bool
 	}
 	want := []row{
+		{"certificate.enable", RoleAdministrator, true},
+		{"certificate.export", RoleAdministrator, true},
+		{"certificate.import", RoleAdministrator, true},
 		{"certificate.list", RoleViewer, false},
+		{"certificate.new", RoleAdministrator, true},
+		{"certificate.remove", RoleAdministrator, true},
+		{"certificate.request", RoleAdministrator, true},
+		{"certificate.show", RoleViewer, false},
 		{"certificate.verify", RoleViewer, false},
 		{"counters.show", RoleViewer, false},
 		{"crl.list", RoleViewer, false},

@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"time"
 
-	"mailpact/internal/certstore"
 	"mailpact/internal/counters"
 	"mailpact/internal/directory"
 	"mailpact/internal/queue"
@@ -16,7 +15,7 @@ type Options struct {
 	Directory    *directory.Directory
 	Queue        *queue.Queue
 	Counters     *counters.Set
-	Certificates func() []*certstore.Certificate
+	Certificates OwnCertificates
 	CRLs         *revocation.Checker
 	Listeners    func() []Listener
 	// Findings returns what an administrator should know now.
@@ -32,7 +31,7 @@ type Service struct {
 	directory    *directory.Directory
 	queue        *queue.Queue
 	counters     *counters.Set
-	certificates func() []*certstore.Certificate
+	certificates OwnCertificates
 	crls         *revocation.Checker
 	listeners    func() []Listener
 	findings     func() []Finding

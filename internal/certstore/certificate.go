@@ -28,6 +28,20 @@ type Certificate struct {
 	File string
 	// KeyFile is the file its key was read from.
 	KeyFile string
+	// FriendlyName is what its administrator calls it; may be empty.
+	FriendlyName string
+	// EnabledFrom is when its services begin; zero: they have begun. Before
+	// then it stands by.
+	EnabledFrom time.Time
+	// Exportable is whether the key may be handed out again.
+	Exportable bool
+	// KeySealed is whether the key lies encrypted.
+	KeySealed bool
+	// base is the common path of its files in the keys directory, without
+	// extension; empty: its files are the administrator's.
+	base string
+	// automatic: EnsureSelfSigned made it.
+	automatic bool
 	// keyReadable is the mode of a key file that others than its owner may read; 0 is fine.
 	keyReadable uint32
 }
@@ -77,8 +91,14 @@ func (c *Certificate) Current(now time.Time) bool {
 	return !now.Before(c.TLS.Leaf.NotBefore) && !now.After(c.TLS.Leaf.NotAfter)
 }
 
-// enabled reports whether c may be used for s.
-func (c *Certificate) enabled(s directory.Service) bool { return slices.Contains(c.Services, s) }
+// Managed reports whether the certificate lies in the keys directory, so that
+// it can be enabled, exported and removed by command.
+func (c *Certificate) Managed() bool { return c.base != "" }
+
+// EnabledFor reports whether c may be used for s at the time now.
+func (c *Certificate) EnabledFor(s directory.Service, now time.Time) bool {
+	return slices.Contains(c.Services, s) && !now.Before(c.EnabledFrom)
+}
 
 // matches reports whether c carries name, and whether without a wildcard.
 func (c *Certificate) matches(name smtp.Domain) (ok, exact bool) {

@@ -110,7 +110,7 @@ func (l leaf) make(t *testing.T, issuer *ca) *Certificate {
 
 func storeOf(all ...*Certificate) *Store {
 	s := &Store{now: clock}
-	s.certificates.Store(&all)
+	s.current.Store(&shelf{certificates: all})
 	return s
 }
 

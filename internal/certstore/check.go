@@ -13,7 +13,7 @@ import (
 func Check(files []directory.CertificateFile) directory.Faults {
 	var faults directory.Faults
 	for i, f := range files {
-		_, err := load(f)
+		_, err := load(f, nil)
 		var fe *FileError
 		switch {
 		case errors.As(err, &fe):

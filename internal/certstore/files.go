@@ -44,21 +44,21 @@ func (e *FileError) Error() string {
 // Unwrap returns the cause.
 func (e *FileError) Unwrap() error { return e.Err }
 
-// load reads one pair.
-func load(f directory.CertificateFile) (*Certificate, error) {
+// load reads one pair. seal opens a sealed key; nil: none can be opened.
+func load(f directory.CertificateFile, seal *Seal) (*Certificate, error) {
 	chain, err := readChain(f.CertificateFile)
 	if err != nil {
 		return nil, err
 	}
-	keyFile := f.KeyFile
-	if keyFile == "" {
-		keyFile = f.CertificateFile
+	keyPath := f.KeyFile
+	if keyPath == "" {
+		keyPath = f.CertificateFile
 	}
-	key, mode, err := readKey(keyFile)
+	key, found, err := readKey(keyPath, seal)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkKey(f.CertificateFile, keyFile, chain, key); err != nil {
+	if err := checkKey(f.CertificateFile, keyPath, chain, key); err != nil {
 		return nil, err
 	}
 	if err := checkOrder(f.CertificateFile, chain); err != nil {
@@ -69,8 +69,9 @@ func load(f directory.CertificateFile) (*Certificate, error) {
 		SelfSigned:  isSelfSigned(chain[0]),
 		Services:    f.Services,
 		File:        f.CertificateFile,
-		KeyFile:     keyFile,
-		keyReadable: uint32(mode.Perm() & 0o077),
+		KeyFile:     keyPath,
+		KeySealed:   found.sealed,
+		keyReadable: uint32(found.mode.Perm() & 0o077),
 	}
 	for _, x := range chain {
 		c.TLS.Certificate = append(c.TLS.Certificate, x.Raw)
@@ -148,27 +149,43 @@ func readChain(path string) ([]*x509.Certificate, error) {
 	return chain, nil
 }
 
+// keyFile is how a key lay in its file.
+type keyFile struct {
+	mode   os.FileMode
+	sealed bool
+}
+
 // readKey returns the first private key of a file. Its errors never quote what
 // the file holds.
-func readKey(path string) (crypto.Signer, os.FileMode, error) {
+func readKey(path string, seal *Seal) (crypto.Signer, keyFile, error) {
 	blocks, mode, err := readPEM(path)
 	if err != nil {
-		return nil, 0, err
+		return nil, keyFile{}, err
 	}
 	for _, b := range blocks {
+		if b.Type == sealedType {
+			plain, err := seal.open(path, b)
+			if err != nil {
+				return nil, keyFile{}, err
+			}
+			if key, ok := parseKey(plain); ok {
+				return key, keyFile{mode: mode, sealed: true}, nil
+			}
+			return nil, keyFile{}, &FileError{File: path, Problem: "what was sealed is no key"}
+		}
 		if b.Type == "ENCRYPTED PRIVATE KEY" || b.Headers["DEK-Info"] != "" {
-			return nil, 0, &FileError{File: path, Problem: "the key is protected by a password", Mend: "Take the password off: openssl pkey -in " + path + " -out NEW && chmod 600 NEW"}
+			return nil, keyFile{}, &FileError{File: path, Problem: "the key is protected by a password", Mend: "Take the password off: openssl pkey -in " + path + " -out NEW && chmod 600 NEW"}
 		}
 		if !strings.HasSuffix(b.Type, "PRIVATE KEY") {
 			continue
 		}
 		key, ok := parseKey(b.Bytes)
 		if !ok {
-			return nil, 0, &FileError{File: path, Problem: "the private key cannot be read", Mend: "Check it: openssl pkey -noout -check -in " + path}
+			return nil, keyFile{}, &FileError{File: path, Problem: "the private key cannot be read", Mend: "Check it: openssl pkey -noout -check -in " + path}
 		}
-		return key, mode, nil
+		return key, keyFile{mode: mode}, nil
 	}
-	return nil, 0, &FileError{File: path, Problem: "the file holds no private key", Mend: "Write the key's file, beginning -----BEGIN PRIVATE KEY-----"}
+	return nil, keyFile{}, &FileError{File: path, Problem: "the file holds no private key", Mend: "Write the key's file, beginning -----BEGIN PRIVATE KEY-----"}
 }
 
 // parseKey reads PKCS #8, SEC 1 and PKCS #1. The label of a block is often

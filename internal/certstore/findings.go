@@ -2,6 +2,8 @@ package certstore
 
 import (
 	"fmt"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"mailpact/internal/directory"
@@ -20,8 +22,8 @@ func (s *Store) Findings(names []smtp.Domain, partners bool) []directory.Finding
 	add := func(level directory.Level, object, text, fix string) {
 		out = append(out, directory.Finding{Level: level, Object: object, Text: text, Fix: fix})
 	}
-	for _, fe := range s.damaged {
-		add(directory.LevelWarning, fe.File, "the self-signed pair is damaged and not used: "+fe.Problem, "Delete the pair; another is made at the next start")
+	for _, fe := range s.current.Load().damaged {
+		add(directory.LevelWarning, fe.File, "the file is damaged and its certificate not used: "+fe.Problem, damageMend(fe))
 	}
 	for _, c := range s.All() {
 		if c.keyReadable != 0 {
@@ -67,3 +69,11 @@ func judge(c *Certificate, now time.Time, partners bool) directory.Finding {
 }
 
 func day(t time.Time) string { return t.UTC().Format("2006-01-02") }
+
+// damageMend says what to do about a damaged file in the keys directory.
+func damageMend(fe *FileError) string {
+	if strings.HasPrefix(filepath.Base(fe.File), selfSignedPrefix) {
+		return "Delete the pair; another is made at the next start"
+	}
+	return fe.Mend
+}

@@ -3,6 +3,7 @@ package certstore
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"mailpact/internal/directory"
 	"mailpact/internal/smtp"
@@ -36,33 +37,75 @@ type candidate struct {
 // usable says whether a certificate may be used (it is not revoked, say); nil
 // accepts every one. It is called once for each candidate.
 func (s *Store) Select(name smtp.Domain, usable func(*Certificate) bool) []*Certificate {
+	return certificatesOf(s.candidates(name, usable))
+}
+
+// Ordered returns all certificates in the order of Select, whatever their
+// names; those that SMTP cannot use come last.
+func (s *Store) Ordered(usable func(*Certificate) bool) []*Certificate {
+	now := s.now()
+	var first, last []candidate
+	for _, c := range s.All() {
+		k := s.rank(c, false, usable, now)
+		if eligible(c, now) {
+			first = append(first, k)
+		} else {
+			last = append(last, k)
+		}
+	}
+	slices.SortStableFunc(first, compareCandidates)
+	slices.SortStableFunc(last, compareCandidates)
+	return certificatesOf(append(first, last...))
+}
+
+func certificatesOf(found []candidate) []*Certificate {
+	out := make([]*Certificate, len(found))
+	for i, k := range found {
+		out[i] = k.Certificate
+	}
+	return out
+}
+
+// eligible reports whether SMTP can use c at all.
+func eligible(c *Certificate, now time.Time) bool {
+	return c.TLS.Leaf.Version >= 3 && c.EnabledFor(directory.ServiceSMTP, now)
+}
+
+// candidates returns what Select does, with the reasons of the order.
+func (s *Store) candidates(name smtp.Domain, usable func(*Certificate) bool) []candidate {
 	if name == "" {
 		return nil
 	}
 	now := s.now()
 	var found []candidate
 	for _, c := range s.All() {
-		ok, exact := c.matches(name)
-		if !ok || c.TLS.Leaf.Version < 3 || !c.enabled(directory.ServiceSMTP) {
-			continue
+		if ok, exact := c.matches(name); ok && eligible(c, now) {
+			found = append(found, s.rank(c, exact, usable, now))
 		}
-		k := candidate{Certificate: c, exact: exact}
-		switch {
-		case usable != nil && !usable(c):
-			k.preference = unusable
-		case !c.Current(now):
-			k.preference = outOfDate
-		case c.SelfSigned:
-			k.preference = selfSigned
-		}
-		found = append(found, k)
 	}
 	slices.SortStableFunc(found, compareCandidates)
-	out := make([]*Certificate, len(found))
-	for i, k := range found {
-		out[i] = k.Certificate
+	return found
+}
+
+// rank finds the class of a certificate.
+func (s *Store) rank(c *Certificate, exact bool, usable func(*Certificate) bool, now time.Time) candidate {
+	k := candidate{Certificate: c, exact: exact}
+	switch {
+	case usable != nil && !usable(c):
+		k.preference = unusable
+	case !c.Current(now):
+		k.preference = outOfDate
+	case c.SelfSigned:
+		k.preference = selfSigned
 	}
-	return out
+	return k
+}
+
+// Follows reports whether c stands by to take the place of current under name
+// at the time now: it carries the name, lasts longer, and is not in use yet.
+func (c *Certificate) Follows(current *Certificate, name smtp.Domain, now time.Time) bool {
+	ok, _ := c.matches(name)
+	return ok && c.Managed() && !eligible(c, now) && c.TLS.Leaf.NotAfter.After(current.TLS.Leaf.NotAfter)
 }
 
 // compareCandidates orders by preference, then as the described system does.

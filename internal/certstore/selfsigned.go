@@ -1,16 +1,8 @@
 package certstore
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,10 +18,10 @@ const renewBefore = 30 * 24 * time.Hour
 // clockSkew is how far behind ours a peer's clock may be.
 const clockSkew = 5 * time.Minute
 
-// EnsureSelfSigned sees to it that one self-signed certificate of our own
-// making carries all of names and lasts for another 30 days. It makes one of 12
-// months (ECDSA P-256, serverAuth and clientAuth) when there is none, and says
-// so. The pair is on disk before it can be selected. Older ones of ours that
+// EnsureSelfSigned sees to it that one certificate in the keys directory
+// carries all of names, is enabled for SMTP and lasts for another 30 days. It
+// makes a self-signed one of 12 months (ECDSA P-256, serverAuth and clientAuth)
+// when there is none, and says so. The pair is on disk before it can be selected. Older ones of ours that
 // the new one makes useless are no longer in the store; their files stay, since
 // somebody may trust them by themselves. Call it again at least once a week.
 func (s *Store) EnsureSelfSigned(names []smtp.Domain) (created bool, err error) {
@@ -43,31 +35,38 @@ func (s *Store) EnsureSelfSigned(names []smtp.Domain) (created bool, err error) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
-	var others, own []*Certificate
-	for _, c := range s.All() {
-		if s.isOwn(c) {
-			own = append(own, c)
-		} else {
-			others = append(others, c)
-		}
-	}
-	if !slices.ContainsFunc(own, func(c *Certificate) bool {
-		return coversAll(c, wanted) && c.Current(now) && c.TLS.Leaf.NotAfter.Sub(now) >= renewBefore
+	// One that an administrator put into the keys directory serves as well.
+	if slices.ContainsFunc(s.All(), func(c *Certificate) bool {
+		return c.Managed() && c.EnabledFor(directory.ServiceSMTP, now) && coversAll(c, wanted) &&
+			c.Current(now) && c.TLS.Leaf.NotAfter.Sub(now) >= renewBefore
 	}) {
-		c, err := s.makeSelfSigned(wanted, now)
-		if err != nil {
-			return false, fmt.Errorf("making a self-signed certificate: %w", err)
-		}
-		own, created = append(own, c), true
+		return false, s.refresh()
 	}
-	all := append(others, stillOf(own, now)...)
-	s.certificates.Store(&all)
-	return created, nil
+	p, err := selfSignedFor(wanted)
+	if err != nil {
+		return false, fmt.Errorf("making a self-signed certificate: %w", err)
+	}
+	m := metadata{FriendlyName: p.friendlyName, Services: []directory.Service{directory.ServiceSMTP}}
+	if _, err := s.makeSelfSigned(selfSignedPrefix, p, m); err != nil {
+		return false, fmt.Errorf("making a self-signed certificate: %w", err)
+	}
+	return true, nil
 }
 
-// isOwn reports whether c is one that EnsureSelfSigned made.
-func (s *Store) isOwn(c *Certificate) bool {
-	return c.SelfSigned && filepath.Dir(c.File) == filepath.Clean(s.keysDirectory)
+// selfSignedFor says what the certificate for names holds.
+func selfSignedFor(names []smtp.Domain) (*issue, error) {
+	p := &issue{friendlyName: "Mailpact self-signed"}
+	for _, n := range names {
+		p.names = append(p.names, string(n))
+	}
+	// RFC 5280, appendix A.1: a CN has at most 64 characters.
+	cn := p.names[0]
+	if len(cn) > 64 {
+		cn = "Mailpact self-signed certificate"
+	}
+	var err error
+	p.rawSubject, err = Subject{{Key: "CN", Value: cn}}.der()
+	return p, err
 }
 
 func coversAll(c *Certificate, names []smtp.Domain) bool {
@@ -84,76 +83,6 @@ func distinct(names []smtp.Domain) []smtp.Domain {
 		}
 	}
 	return out
-}
-
-// makeSelfSigned writes a new pair. The key comes first: a certificate without
-// its key would be a fault, a key without certificate is merely unused.
-func (s *Store) makeSelfSigned(names []smtp.Domain, now time.Time) (*Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("generating a key: %w", err)
-	}
-	der, err := selfSignedDER(names, now, key)
-	if err != nil {
-		return nil, err
-	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, fmt.Errorf("encoding the key: %w", err)
-	}
-	if err := makePrivateDirectory(s.keysDirectory); err != nil {
-		return nil, err
-	}
-	sum := sha256.Sum256(der)
-	base := filepath.Join(s.keysDirectory, fmt.Sprintf("%s%s-%x", selfSignedPrefix, now.UTC().Format("20060102"), sum[:4]))
-	if err := writeFile(base+keyExtension, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})); err != nil {
-		return nil, err
-	}
-	if err := writeFile(base+certificateExtension, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})); err != nil {
-		return nil, err
-	}
-	// What was written is what is used: a pair that cannot be read back must
-	// not come to light at the next start.
-	return load(directory.CertificateFile{
-		CertificateFile: base + certificateExtension, KeyFile: base + keyExtension,
-		Services: []directory.Service{directory.ServiceSMTP},
-	})
-}
-
-func selfSignedDER(names []smtp.Domain, now time.Time, key *ecdsa.PrivateKey) ([]byte, error) {
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
-	if err != nil {
-		return nil, fmt.Errorf("drawing a serial number: %w", err)
-	}
-	spki, err := x509.MarshalPKIXPublicKey(key.Public())
-	if err != nil {
-		return nil, fmt.Errorf("encoding the public key: %w", err)
-	}
-	id := sha256.Sum256(spki)
-	from := now.UTC().Truncate(time.Second)
-	t := &x509.Certificate{
-		SerialNumber:          serial.Add(serial, big.NewInt(1)), // RFC 5280, section 4.1.2.2: not zero
-		NotBefore:             from.Add(-clockSkew),
-		NotAfter:              from.AddDate(1, 0, 0),
-		KeyUsage:              x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-		BasicConstraintsValid: true,
-		SubjectKeyId:          id[:20],
-	}
-	for _, n := range names {
-		t.DNSNames = append(t.DNSNames, string(n))
-	}
-	// RFC 5280, appendix A.1: a CN has at most 64 characters.
-	if len(names[0]) <= 64 {
-		t.Subject = pkix.Name{CommonName: string(names[0])}
-	} else {
-		t.Subject = pkix.Name{CommonName: "Mailpact self-signed certificate"}
-	}
-	der, err := x509.CreateCertificate(rand.Reader, t, t, key.Public(), key)
-	if err != nil {
-		return nil, fmt.Errorf("signing: %w", err)
-	}
-	return der, nil
 }
 
 // makePrivateDirectory makes a directory that only its owner can enter, and

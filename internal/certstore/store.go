@@ -2,11 +2,7 @@ package certstore
 
 import (
 	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,64 +14,91 @@ import (
 type Options struct {
 	// Files are the pairs that the configuration names.
 	Files []directory.CertificateFile
-	// KeysDirectory holds the self-signed certificates; empty: there are none
-	// and none can be made. It is made when it is first needed.
+	// KeysDirectory holds the certificates, keys and requests made here or
+	// imported; empty: there are none and none can be made. It is made when it
+	// is first needed.
 	KeysDirectory string
+	// Seal closes the keys in KeysDirectory; nil: they are written plain. Plain
+	// ones are read in any case.
+	Seal *Seal
 	// Now is the clock; nil is the system's.
 	Now func() time.Time
 }
 
 // Store holds our own certificates. Its methods may be called by many
-// goroutines.
+// goroutines. Two Stores of one directory see each other's changes only when
+// they are opened, so that only one may change it.
 type Store struct {
 	keysDirectory string
+	seal          *Seal
 	now           func() time.Time
-	mu            sync.Mutex // held while certificates are made
-	certificates  atomic.Pointer[[]*Certificate]
-	damaged       []*FileError // in the keys directory, passed over
+	configured    []*Certificate // those that the configuration names
+	mu            sync.Mutex     // held while files in the keys directory change
+	current       atomic.Pointer[shelf]
+}
+
+// shelf is what a Store holds at one moment. It is immutable.
+type shelf struct {
+	certificates []*Certificate
+	pending      []*Pending
+	damaged      []*FileError // in the keys directory, passed over
 }
 
 // Open reads every certificate. The faults of all configured files come
 // together, as FileErrors joined into one error. A damaged pair in the keys
-// directory is passed over and shows in Findings: it is our own, and
-// EnsureSelfSigned makes another.
+// directory is passed over and shows in Findings: one bad file must not keep
+// the others from being used.
 func Open(o Options) (*Store, error) {
-	s := &Store{keysDirectory: o.KeysDirectory, now: o.Now}
+	s := &Store{keysDirectory: o.KeysDirectory, seal: o.Seal, now: o.Now}
 	if s.now == nil {
 		s.now = time.Now
 	}
-	var all []*Certificate
 	var faults []error
 	for _, f := range o.Files {
-		c, err := load(f)
+		c, err := load(f, nil)
 		if err != nil {
 			faults = append(faults, err)
 			continue
 		}
-		all = append(all, c)
+		s.configured = append(s.configured, c)
 	}
-	own, err := s.readKeysDirectory()
-	if err != nil {
+	if err := s.refresh(); err != nil {
 		faults = append(faults, err)
 	}
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	all = withoutTwins(append(all, stillOf(own, s.now())...))
-	s.certificates.Store(&all)
 	return s, nil
 }
 
 // All returns every certificate, configured ones first, in no order of
 // preference. The caller must not change the slice.
-func (s *Store) All() []*Certificate { return *s.certificates.Load() }
+func (s *Store) All() []*Certificate { return s.current.Load().certificates }
 
-// stillOf returns those of our self-made certificates that are of use: not
-// expired, and not covered in all their names by a newer one.
+// Pending returns the requests that wait for their answers, in the order in
+// which they were made. The caller must not change the slice.
+func (s *Store) Pending() []*Pending { return s.current.Load().pending }
+
+// refresh reads the keys directory and puts on the shelf what it holds.
+func (s *Store) refresh() error {
+	next, err := s.readKeysDirectory()
+	if err != nil {
+		return err
+	}
+	next.certificates = withoutTwins(append(slices.Clone(s.configured), stillOf(next.certificates, s.now())...))
+	s.current.Store(next)
+	return nil
+}
+
+// stillOf returns own without those of EnsureSelfSigned that are of no use any
+// more: expired, or covered in all their names by a newer one of its making.
 func stillOf(own []*Certificate, now time.Time) []*Certificate {
 	return slices.DeleteFunc(slices.Clone(own), func(c *Certificate) bool {
+		if !c.automatic {
+			return false
+		}
 		return now.After(c.TLS.Leaf.NotAfter) || slices.ContainsFunc(own, func(x *Certificate) bool {
-			return x.TLS.Leaf.NotBefore.After(c.TLS.Leaf.NotBefore) && !slices.ContainsFunc(c.Names(), func(n string) bool {
+			return x.automatic && x.TLS.Leaf.NotBefore.After(c.TLS.Leaf.NotBefore) && !slices.ContainsFunc(c.Names(), func(n string) bool {
 				return !slices.Contains(x.Names(), n)
 			})
 		})
@@ -90,48 +113,4 @@ func withoutTwins(all []*Certificate) []*Certificate {
 		seen[c.SHA256()] = true
 		return twin
 	})
-}
-
-// The names of the pairs that EnsureSelfSigned makes.
-const (
-	selfSignedPrefix     = "self-signed-"
-	certificateExtension = ".crt"
-	keyExtension         = ".key"
-)
-
-// readKeysDirectory reads our self-signed pairs. A key without certificate is
-// what a crash leaves and is no fault.
-func (s *Store) readKeysDirectory() ([]*Certificate, error) {
-	if s.keysDirectory == "" {
-		return nil, nil
-	}
-	entries, err := os.ReadDir(s.keysDirectory)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	} else if err != nil {
-		return nil, fmt.Errorf("reading the keys directory: %w", err)
-	}
-	var all []*Certificate
-	for _, e := range entries {
-		name := e.Name()
-		if !strings.HasPrefix(name, selfSignedPrefix) || !strings.HasSuffix(name, certificateExtension) {
-			continue
-		}
-		path := filepath.Join(s.keysDirectory, name)
-		c, err := load(directory.CertificateFile{
-			CertificateFile: path,
-			KeyFile:         strings.TrimSuffix(path, certificateExtension) + keyExtension,
-			Services:        []directory.Service{directory.ServiceSMTP},
-		})
-		var fe *FileError
-		switch {
-		case errors.As(err, &fe):
-			s.damaged = append(s.damaged, fe)
-		case err != nil:
-			return nil, err
-		default:
-			all = append(all, c)
-		}
-	}
-	return all, nil
 }

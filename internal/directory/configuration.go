@@ -68,8 +68,14 @@ type CertificateFile struct {
 // Service is a use a certificate is enabled for.
 type Service string
 
-// ServiceSMTP is the only service that exists yet.
-const ServiceSMTP Service = "SMTP"
+// The services. Only SMTP exists yet; a certificate can be enabled for the
+// others beforehand.
+const (
+	ServiceSMTP Service = "SMTP"
+	ServiceIMAP Service = "IMAP"
+	ServicePOP  Service = "POP"
+	ServiceWeb  Service = "Web"
+)
 
 // Trust names the trust anchors and additional intermediates.
 type Trust struct {

@@ -260,3 +260,32 @@ func (c *Configuration) CertificateNames() []smtp.Domain {
 	}
 	return names
 }
+
+// KnownNames returns every name the configuration knows this server by, each
+// once: its own, the connectors', and the accepted domains.
+func (c *Configuration) KnownNames() []smtp.Domain {
+	names := []smtp.Domain{c.Server.FQDN}
+	for i := range c.ReceiveConnectors {
+		names = append(names, c.ReceiveConnectors[i].FQDN)
+	}
+	for i := range c.SendConnectors {
+		names = append(names, c.SendConnectors[i].FQDN)
+	}
+	for i := range c.AcceptedDomains {
+		names = append(names, c.AcceptedDomains[i].Name)
+	}
+	return distinctDomains(names)
+}
+
+// distinctDomains returns names in their order, each once, without the empty one.
+func distinctDomains(names []smtp.Domain) []smtp.Domain {
+	var out []smtp.Domain
+	seen := map[smtp.Domain]bool{"": true}
+	for _, d := range names {
+		if !seen[d] {
+			seen[d] = true
+			out = append(out, d)
+		}
+	}
+	return out
+}

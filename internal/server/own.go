@@ -23,13 +23,14 @@ type ownCertificates struct {
 	identity *liveIdentity
 	renew    func() error // keeps certificates of our own making from expiring
 	logger   *slog.Logger
+	changed  chan struct{} // holds one word that there are other certificates now
 
 	mu     sync.Mutex
 	status map[string]trust.PathStatus // by SHA-256 thumbprint
 }
 
 func newOwnCertificates(identity *liveIdentity, renew func() error, logger *slog.Logger) *ownCertificates {
-	return &ownCertificates{identity: identity, renew: renew, logger: logger, status: map[string]trust.PathStatus{}}
+	return &ownCertificates{identity: identity, renew: renew, logger: logger, changed: make(chan struct{}, 1), status: map[string]trust.PathStatus{}}
 }
 
 // start checks all certificates now and then regularly, until undo's step runs.
@@ -44,6 +45,7 @@ func (o *ownCertificates) start(undo *stack) {
 			o.check(ctx)
 			select {
 			case <-tick.C:
+			case <-o.changed:
 			case <-ctx.Done():
 				return
 			}
@@ -54,6 +56,14 @@ func (o *ownCertificates) start(undo *stack) {
 		<-done
 		return nil
 	})
+}
+
+// checkSoon lets what start has begun look at the certificates without delay.
+func (o *ownCertificates) checkSoon() {
+	select {
+	case o.changed <- struct{}{}:
+	default: // it has been told already
+	}
 }
 
 func (o *ownCertificates) check(ctx context.Context) {
@@ -114,4 +124,30 @@ func (o *ownCertificates) findings() []admin.Finding {
 		}
 	}
 	return out
+}
+
+// ownStore lets operations look at and change our own certificates.
+type ownStore struct{ s *Server }
+
+// Store returns the store in force.
+func (o ownStore) Store() *certstore.Store { return o.s.identity.current.Load().certificates }
+
+// Change calls fn with the store in force. A reload waits, or it would put a
+// store in force that was read before the change.
+func (o ownStore) Change(fn func(*certstore.Store) error) error {
+	o.s.reloads.mu.Lock()
+	defer o.s.reloads.mu.Unlock()
+	if err := fn(o.Store()); err != nil {
+		return err
+	}
+	o.s.own.checkSoon()
+	return nil
+}
+
+// Status returns what the last check has found out.
+func (o ownStore) Status(c *certstore.Certificate) (trust.PathStatus, bool) {
+	o.s.own.mu.Lock()
+	defer o.s.own.mu.Unlock()
+	st, known := o.s.own.status[c.SHA256()]
+	return st, known
 }

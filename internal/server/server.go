@@ -190,7 +190,7 @@ func (s *Server) openListeners(context.Context) error {
 func (s *Server) openManagement(context.Context) error {
 	cfg := s.o.Configuration
 	s.admin = admin.New(admin.Options{
-		Directory: s.directory, Queue: s.queue, Counters: s.counters, Certificates: s.identity.All, CRLs: s.crls,
+		Directory: s.directory, Queue: s.queue, Counters: s.counters, Certificates: ownStore{s}, CRLs: s.crls,
 		Listeners: s.listeners, Findings: s.findings, Logger: s.o.Logger, Started: s.started, Now: s.o.Now,
 	})
 	var err error

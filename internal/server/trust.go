@@ -102,7 +102,7 @@ func (s *Server) readIdentity(cfg *directory.Configuration) (*identity, error) {
 }
 
 func (s *Server) ensureSelfSigned(store *certstore.Store, cfg *directory.Configuration) error {
-	names := knownNames(cfg)
+	names := cfg.KnownNames()
 	created, err := store.EnsureSelfSigned(names)
 	if err != nil {
 		return fmt.Errorf("making a self-signed certificate: %w", err)

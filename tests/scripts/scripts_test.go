@@ -13,6 +13,9 @@
 //	signal TERM|HUP              send a signal to the processes in the background
 //	certificate NAME DNSNAME...  make NAME.pem and NAME.key, self-signed
 //	authority FILE               make a root certificate
+//	answer REQUEST OUT [FORM]    play a CA: sign REQUEST; FORM is pem, chain, der, p7b or pfx
+//	thumbprint NAME              put the thumbprint that was printed last into a variable
+//	presented SOCKET             print the thumbprint that STARTTLS shows
 //
 // and ask for the condition [lowport]: anybody may bind ports below 1024.
 package scripts
@@ -67,6 +70,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
 			e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, "state"))
 			e.Setenv("TZ", "UTC")
+			e.Values[caKey{}] = &testCA{}
 			return os.Mkdir(filepath.Join(e.WorkDir, "home"), 0o700)
 		},
 		Condition: func(c string) (bool, error) {
@@ -82,6 +86,9 @@ func TestScripts(t *testing.T) {
 			"signal":      sendSignal,
 			"certificate": makeCertificate,
 			"authority":   makeAuthority,
+			"answer":      answerRequest,
+			"thumbprint":  keepThumbprint,
+			"presented":   showPresented,
 		},
 	})
 }

@@ -1,0 +1,47 @@
+package server
+
+import (
+	"context"
+	"path/filepath"
+	"time"
+
+	"mailpact/internal/admin"
+	"mailpact/internal/certstore"
+	"mailpact/internal/directory"
+	"mailpact/internal/trust"
+)
+
+// OpenFiles opens the certificates of a server that does not run, for the
+// operations certificate.*; others must not be called. It keeps servers out of
+// the data directory until the function that it returns is called.
+func OpenFiles(o ConfigureOptions) (*admin.Service, func() error, error) {
+	cfg, err := Configure(o)
+	if err != nil {
+		return nil, nil, err
+	}
+	unlock, err := lockDataDirectory(cfg.Server.DataDirectory)
+	if err != nil {
+		return nil, nil, err
+	}
+	release := func() error { return unlock(context.Background()) }
+	store, err := certstore.Open(certstore.Options{Files: cfg.Certificates, KeysDirectory: filepath.Join(cfg.Server.DataDirectory, "keys")})
+	if err != nil {
+		_ = release() // the fault of the files is what matters
+		return nil, nil, err
+	}
+	return admin.New(admin.Options{Directory: directory.New(cfg), Certificates: storeAlone{store}, Now: time.Now}), release, nil
+}
+
+// storeAlone is a store that no server uses.
+type storeAlone struct{ store *certstore.Store }
+
+// Store returns the store.
+func (s storeAlone) Store() *certstore.Store { return s.store }
+
+// Change calls fn.
+func (s storeAlone) Change(fn func(*certstore.Store) error) error { return fn(s.store) }
+
+// Status knows nothing: nobody has asked for CRLs.
+func (s storeAlone) Status(*certstore.Certificate) (trust.PathStatus, bool) {
+	return trust.PathStatus{}, false
+}
