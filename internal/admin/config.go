@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -44,13 +45,11 @@ func loadConfiguration(file string) (*directory.Configuration, directory.Faults,
 	if err := readable(file); err != nil {
 		return nil, nil, err
 	}
-	hostname, err := os.Hostname()
-	if err != nil {
-		hostname = "" // then the file must name the server, and the check says so
+	cfg, err := Origin(OriginOptions{File: file}).Read()
+	var faults directory.Faults
+	if err != nil && !errors.As(err, &faults) {
+		return nil, nil, err
 	}
-	cfg, faults := directory.Load(file, directory.LoadOptions{
-		Hostname: hostname, DefaultDataDirectory: directory.DefaultDataDirectory(os.Geteuid(), os.Getenv), Check: CheckFiles,
-	})
 	return cfg, faults, nil
 }
 

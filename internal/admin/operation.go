@@ -40,6 +40,7 @@ type Operation struct {
 	Summary string // one sentence for help and API description
 	Role    Role   // the least role that may call it
 	Changes bool   // whether it changes anything
+	Offline bool   // whether it works without a running server, see Offline
 
 	call func(ctx context.Context, s *Service, body []byte) (any, error)
 }
@@ -117,6 +118,9 @@ func (s *Service) Call(ctx context.Context, role Role, name string, body []byte)
 		}
 		if !role.includes(op.Role) {
 			return nil, &Error{Kind: KindNotPermitted, Object: name, Detail: fmt.Sprintf("needs the role %s", op.Role)}
+		}
+		if s.offline && !op.Offline {
+			return nil, needsServer(name)
 		}
 		return op.call(ctx, s, body)
 	}

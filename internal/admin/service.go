@@ -10,7 +10,8 @@ import (
 	"mailpact/internal/revocation"
 )
 
-// Options are the rooms that operations work on. All must be set but Logger.
+// Options are the rooms that operations work on. All must be set but Logger,
+// Now and Change.
 type Options struct {
 	Directory    *directory.Directory
 	Queue        *queue.Queue
@@ -18,6 +19,8 @@ type Options struct {
 	Certificates OwnCertificates
 	CRLs         *revocation.Checker
 	Listeners    func() []Listener
+	// Change changes what operations own of the configuration; nil: they cannot.
+	Change ChangeFunc
 	// Findings returns what an administrator should know now.
 	Findings func() []Finding
 	// Logger is told of internal errors; nil: nobody is.
@@ -35,6 +38,8 @@ type Service struct {
 	crls         *revocation.Checker
 	listeners    func() []Listener
 	findings     func() []Finding
+	change       ChangeFunc
+	offline      bool // there is no server: only operations marked Offline work
 	logger       *slog.Logger
 	started      time.Time
 	now          func() time.Time
@@ -51,7 +56,7 @@ func New(o Options) *Service {
 	}
 	return &Service{
 		directory: o.Directory, queue: o.Queue, counters: o.Counters, certificates: o.Certificates, crls: o.CRLs,
-		listeners: o.Listeners, findings: o.Findings, logger: o.Logger, started: o.Started, now: o.Now,
+		listeners: o.Listeners, findings: o.Findings, change: o.Change, logger: o.Logger, started: o.Started, now: o.Now,
 		operations: Operations(),
 	}
 }

@@ -70,7 +70,7 @@ func serve(ctx context.Context, o server.ConfigureOptions, level string, out, er
 	if err != nil {
 		return err
 	}
-	s, err := server.New(ctx, server.Options{Configuration: cfg, Logger: logger, Inherited: sockets})
+	s, err := server.New(ctx, server.Options{Configuration: cfg, Origin: o.Origin(), Logger: logger, Inherited: sockets})
 	if err != nil {
 		return err
 	}
@@ -81,16 +81,15 @@ func serve(ctx context.Context, o server.ConfigureOptions, level string, out, er
 		writeFirstSteps(out, s)
 	}
 	fmt.Fprintln(errOut, "ready")
-	run(ctx, s, runOptions{configure: o, hangup: hangup, logger: logger})
+	run(ctx, s, runOptions{hangup: hangup, logger: logger})
 	logger.Info("stopping: transactions under way may finish")
 	return stop(ctx, s)
 }
 
 // runOptions are what a running server is led by.
 type runOptions struct {
-	configure server.ConfigureOptions
-	hangup    <-chan os.Signal
-	logger    *slog.Logger
+	hangup <-chan os.Signal
+	logger *slog.Logger
 }
 
 // run waits for the end, and reloads at SIGHUP.
@@ -104,23 +103,13 @@ func run(ctx context.Context, s *server.Server, o runOptions) {
 		select {
 		case <-o.hangup:
 			logFault(o.logger, notifier.Reloading())
-			reload(ctx, s, o.configure)
+			_ = s.Reconfigure(ctx) // how it went is logged, and a finding until the next one succeeds
 			logFault(o.logger, notifier.Ready())
 		case <-ctx.Done():
 			logFault(o.logger, notifier.Stopping())
 			return
 		}
 	}
-}
-
-// reload reads the file again. How it went is logged, and a finding until the next one succeeds.
-func reload(ctx context.Context, s *server.Server, o server.ConfigureOptions) {
-	cfg, err := server.Configure(o)
-	if err != nil {
-		s.NoteFailedReload(err)
-		return
-	}
-	_ = s.Reload(ctx, cfg)
 }
 
 func logFault(logger *slog.Logger, err error) {

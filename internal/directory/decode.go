@@ -7,16 +7,21 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// position is a place in a file.
-type position struct{ line, column int }
+// position is a place in a file: the one being read, unless it names another.
+type position struct {
+	file         string
+	line, column int
+}
 
 // decoder turns the nodes of one file into values. It goes on after a fault,
 // so that all of them are found in one run.
 type decoder struct {
 	base      string // directory to which relative paths belong
+	file      string // the name of the file; may be empty
 	faults    Faults
 	positions map[string]position // of every key and element that the file holds
 	misspelt  Faults              // the keys that unknown ones were probably meant for
+	overlay   *overlayPlace       // nil: there is no overlay
 }
 
 // value is a node of the file with the path that leads to it.

@@ -17,31 +17,26 @@ type DefaultOptions struct {
 	// Listen is the binding of the receive connector; empty is port 25 of
 	// every address.
 	Listen string
+	// Check is that of LoadOptions.
+	Check func(*Configuration) Faults
 }
 
 // Default returns the configuration of a server that was given no file: a
 // receive connector, a send connector for every domain, no accepted domain, no
-// partner. Without a usable hostname the server calls itself localhost.
+// partner but those of the data directory's overlay. Without a usable hostname
+// the server calls itself localhost.
 func Default(o DefaultOptions) (*Configuration, error) {
-	if o.DataDirectory != "" {
-		o.DataDirectory = fromWorkingDirectory(o.DataDirectory)
+	c, faults := Parse(nil, o.load())
+	return c, faults.Err()
+}
+
+// load returns what a file that says nothing is read with.
+func (o DefaultOptions) load() LoadOptions {
+	l := LoadOptions{Hostname: o.Hostname, Listen: o.Listen, DataDirectory: o.DataDirectory, Check: o.Check}
+	if _, err := parseDomain(o.Hostname); err != nil {
+		l.Hostname = "localhost"
 	}
-	c := defaults(o)
-	if c.Server.FQDN == "" {
-		c.Server.FQDN = "localhost"
-	}
-	if o.Listen != "" {
-		listen, err := parseListenAddress(o.Listen)
-		if err != nil {
-			return nil, Faults{{Path: "--listen", Problem: quoted(o.Listen) + " " + err.Error(), Mend: "Write an address with a port, 127.0.0.1:2525 say"}}
-		}
-		c.ReceiveConnectors[0].Bindings = []string{listen}
-	}
-	c.derive()
-	if faults := c.Validate(); len(faults) > 0 {
-		return nil, faults
-	}
-	return c, nil
+	return l
 }
 
 // DefaultDataDirectory returns where data lies when nobody says it:

@@ -65,8 +65,12 @@ func (fs Faults) Err() error {
 	return fs
 }
 
-func (fs Faults) sortByPosition() {
+// sortByPosition orders fs as the files are read: first's before those of others.
+func (fs Faults) sortByPosition(first string) {
 	sort.SliceStable(fs, func(i, j int) bool {
+		if a, b := fs[i].File == first, fs[j].File == first; a != b {
+			return a
+		}
 		if fs[i].Line != fs[j].Line {
 			return fs[i].Line < fs[j].Line
 		}

@@ -39,16 +39,20 @@ type LoadOptions struct {
 	DataDirectory string
 	// Listen, when set, replaces the bindings of the only receive connector (--listen).
 	Listen string
-	// SkipFiles leaves the certificate, key and anchor files unread.
+	// SkipFiles leaves the certificate, key and anchor files and the overlay unread.
 	SkipFiles bool
 	// Check looks deeper into the files that a configuration names than this
 	// package can; nil: nobody does. Its faults are placed like all others. Of a
 	// value that is at fault already it is not believed.
 	Check func(*Configuration) Faults
+
+	// overlay replaces what stands in the data directory; nil: it does not.
+	overlay []byte
 }
 
-// Load reads the configuration file at path. It returns a complete
-// configuration, or every fault of the file and no configuration.
+// Load reads the configuration file at path, and what operations have added to
+// it below its data directory (Overlay). It returns a complete configuration, or
+// every fault of both and no configuration.
 func Load(path string, o LoadOptions) (*Configuration, Faults) {
 	o.File = path
 	abs, err := filepath.Abs(path)
@@ -67,9 +71,11 @@ func Load(path string, o LoadOptions) (*Configuration, Faults) {
 func Parse(data []byte, o LoadOptions) (*Configuration, Faults) {
 	c, faults := parse(data, o)
 	for i := range faults {
-		faults[i].File = o.File
+		if faults[i].File == "" {
+			faults[i].File = o.File
+		}
 	}
-	faults.sortByPosition()
+	faults.sortByPosition(o.File)
 	if len(faults) > 0 {
 		return nil, faults
 	}
@@ -84,12 +90,15 @@ func parse(data []byte, o LoadOptions) (*Configuration, Faults) {
 	if len(faults) > 0 {
 		return nil, faults
 	}
-	d := &decoder{base: o.Base, positions: map[string]position{}}
+	d := &decoder{base: o.Base, file: o.File, positions: map[string]position{}}
 	c := defaults(DefaultOptions{Hostname: o.Hostname, DataDirectory: o.DefaultDataDirectory})
 	if root != nil {
 		fileObject().readInto(d, d.at(root, ""), c)
 	}
 	d.override(c, o)
+	if !o.SkipFiles {
+		d.mergeOverlay(c, o)
+	}
 	c.derive()
 	late := c.Validate()
 	if !o.SkipFiles {
@@ -100,6 +109,11 @@ func parse(data []byte, o LoadOptions) (*Configuration, Faults) {
 	d.add(late, append(d.misspelt, d.faults...))
 	if o.Check != nil && !o.SkipFiles {
 		d.add(o.Check(c), append(d.misspelt, d.faults...))
+	}
+	for i := range d.faults {
+		if d.overlay != nil && d.faults[i].File == d.overlay.file {
+			d.faults[i].Path = d.overlay.shift(d.faults[i].Path, -1)
+		}
 	}
 	return c, d.faults
 }
@@ -141,6 +155,9 @@ func (d *decoder) place(f Fault) Fault {
 	for path := f.Path; ; path = parent(path) {
 		if p, ok := d.positions[path]; ok {
 			f.Line, f.Column = p.line, p.column
+			if p.file != "" {
+				f.File = p.file
+			}
 			return f
 		}
 		if path == "" {

@@ -18,28 +18,22 @@ type ConfigureOptions struct {
 // Faults are all faults of a configuration.
 type Faults = directory.Faults
 
-// Configure reads the file, or makes the configuration of a server without one.
-// The error is Faults when the configuration is at fault.
+// Configure reads the file, or makes the configuration of a server without one,
+// and adds what operations have changed. The error is Faults when the
+// configuration is at fault.
 func Configure(o ConfigureOptions) (*directory.Configuration, error) {
-	hostname, err := os.Hostname()
-	if err != nil {
-		hostname = "" // the file may name the server; if it does not, that is a fault with a mend
-	}
-	data := DefaultDataDirectory()
-	if o.File != "" {
-		cfg, faults := directory.Load(o.File, directory.LoadOptions{
-			Hostname: hostname, DefaultDataDirectory: data, DataDirectory: o.DataDirectory, Listen: o.Listen,
-			Check: admin.CheckFiles,
-		})
-		return cfg, faults.Err()
-	}
-	if o.DataDirectory != "" {
-		data = o.DataDirectory
-	}
-	if data == "" {
+	origin := o.Origin()
+	if origin.File == "" && origin.DataDirectory == "" && origin.DefaultDataDirectory == "" {
 		return nil, errors.New("there is no home directory to keep data in; name one with --data")
 	}
-	return directory.Default(directory.DefaultOptions{Hostname: hostname, DataDirectory: data, Listen: o.Listen})
+	return origin.Read()
+}
+
+// Origin returns where the configuration comes from, for Options.
+func (o ConfigureOptions) Origin() *directory.Origin {
+	origin := admin.Origin(admin.OriginOptions{File: o.File, DataDirectory: o.DataDirectory})
+	origin.Listen = o.Listen
+	return &origin
 }
 
 // DefaultDataDirectory is where a server's data lies unless it is told otherwise.

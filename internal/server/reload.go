@@ -36,8 +36,49 @@ func (s *Server) Reload(ctx context.Context, cfg *directory.Configuration) error
 	return err
 }
 
-// NoteFailedReload records a reload whose configuration could not even be read.
-func (s *Server) NoteFailedReload(err error) { s.noteReload(err) }
+// Reconfigure is Reload with the configuration that Options.Origin has now. It
+// fails when there is no Origin.
+func (s *Server) Reconfigure(ctx context.Context) error {
+	s.reloads.mu.Lock()
+	defer s.reloads.mu.Unlock()
+	err := s.reconfigure(ctx)
+	s.noteReload(err)
+	return err
+}
+
+func (s *Server) reconfigure(ctx context.Context) error {
+	if s.o.Origin == nil {
+		return errors.New("this server was started with values and has no file to read again")
+	}
+	cfg, err := s.o.Origin.Read()
+	if err != nil {
+		return err
+	}
+	return s.reload(ctx, cfg)
+}
+
+// changeDirectory changes what operations own of the configuration and puts
+// file and overlay, as they are then, in force. No reload comes between. A change
+// that fails is the caller's to report; it leaves no finding, because what was
+// in force before still is.
+func (s *Server) changeDirectory(ctx context.Context, c directory.OverlayChange) (*directory.Configuration, uint64, error) {
+	s.reloads.mu.Lock()
+	defer s.reloads.mu.Unlock()
+	c.Apply = func(cfg *directory.Configuration) error { return s.reload(ctx, cfg) }
+	cfg, version, err := s.o.Origin.Change(ctx, c)
+	if err == nil && !c.DryRun {
+		s.noteReload(nil)
+	}
+	return cfg, version, err
+}
+
+// overlayChange is what operations change the overlay with; nil without an Origin.
+func (s *Server) overlayChange() admin.ChangeFunc {
+	if s.o.Origin == nil {
+		return nil
+	}
+	return s.changeDirectory
+}
 
 func (s *Server) noteReload(err error) {
 	s.reloads.last.Lock()

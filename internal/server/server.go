@@ -33,7 +33,10 @@ const StopBound = 30 * time.Second
 type Options struct {
 	// Configuration is valid and complete; the server does not change it.
 	Configuration *directory.Configuration
-	Logger        *slog.Logger // nil: nobody reads
+	// Origin is where Configuration came from. nil: it is not read again, and
+	// operations cannot change it.
+	Origin *directory.Origin
+	Logger *slog.Logger // nil: nobody reads
 	// SystemRoots replaces the machine's roots; nil: the machine's.
 	SystemRoots *x509.CertPool
 	// Inherited are listening sockets that a service manager has opened. A
@@ -191,7 +194,7 @@ func (s *Server) openManagement(context.Context) error {
 	cfg := s.o.Configuration
 	s.admin = admin.New(admin.Options{
 		Directory: s.directory, Queue: s.queue, Counters: s.counters, Certificates: ownStore{s}, CRLs: s.crls,
-		Listeners: s.listeners, Findings: s.findings, Logger: s.o.Logger, Started: s.started, Now: s.o.Now,
+		Listeners: s.listeners, Change: s.overlayChange(), Findings: s.findings, Logger: s.o.Logger, Started: s.started, Now: s.o.Now,
 	})
 	var err error
 	if s.socket, err = s.admin.ListenSocket(cfg.Server.AdminSocket); err != nil {
