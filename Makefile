@@ -2,7 +2,7 @@
 GO ?= go
 export CGO_ENABLED = 0
 
-.PHONY: all build test unit race lint interop crash bench idle tidy fuzz
+.PHONY: all build test unit race lint interop crash suites bench idle tidy fuzz
 
 all: build
 
@@ -11,7 +11,7 @@ build:
 
 # Everything that CI runs but the linter: unit and table tests with the race
 # detector where a C compiler is there, scripts, interop with real peers, crashes.
-test: peers unit race interop crash
+test: peers unit race interop crash suites
 
 .PHONY: peers
 peers:
@@ -31,6 +31,11 @@ interop:
 
 crash:
 	$(GO) test -tags crash -count=1 -timeout 10m ./tests/crash/...
+
+# BetterTLS, in a module of its own; the other suites run with the unit tests.
+# -mod=mod, because what the product requires is not repeated there.
+suites:
+	cd tests/suites/bettertls && $(GO) test -mod=mod -count=1 .
 
 lint:
 	$(GO) vet ./...

@@ -270,15 +270,21 @@ func (v *verification) chooseNames() error {
 			v.domain = smtp.Domain(ip.String())
 			return nil
 		}
-		d, err := smtp.ParseDomain(v.request.Host)
-		if err != nil {
-			return invalid("host", "%q is no IP address and, as a host name: %v", v.request.Host, err)
-		}
-		v.domain = d
+		v.domain = hostName(v.request.Host)
 	default:
 		v.names = domainsec.NamesUnchecked
 	}
 	return nil
+}
+
+// hostName is the host to look for, in lower case and A-labels. What cannot be
+// converted stays as it is: no certificate's name stands for it.
+func hostName(s string) smtp.Domain {
+	d, err := smtp.ParseDomain(s)
+	if err != nil {
+		return smtp.Domain(s)
+	}
+	return d
 }
 
 // choosePurpose turns the purpose into what sessions ask: a direction and a

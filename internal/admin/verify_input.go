@@ -34,7 +34,7 @@ type parsed struct {
 func parseInput(f File) ([]parsed, error) {
 	var found []parsed
 	add := func(der []byte) {
-		c, err := x509.ParseCertificate(der)
+		c, err := trust.ParseCertificate(der)
 		p := parsed{certificate: c}
 		if err != nil {
 			p = parsed{fault: fmt.Sprintf("%s: certificate %d cannot be parsed: %v", f.Name, len(found)+1, err)}

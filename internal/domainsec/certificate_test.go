@@ -81,3 +81,15 @@ func TestVerdictForCertificate(t *testing.T) {
 		}
 	}
 }
+
+func TestIsHostName(t *testing.T) {
+	for name, want := range map[string]bool{
+		"mail1.woodgrovebank.com": true, "*.woodgrovebank.com": true, "1.2.3.example": true, "127.0.0.1x": true,
+		"127.0.0.1": false, "1.2": false, "localhost": false, "": false, ".": false, "a.": false, ".a": false, "*.": false,
+		"Test Root": false, "a_b.example": false, "exämple.com": false, "*.*.example": false,
+	} {
+		if got := IsHostName(name); got != want {
+			t.Errorf("IsHostName(%q) = %v", name, got)
+		}
+	}
+}

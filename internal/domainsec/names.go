@@ -164,11 +164,13 @@ func isLabel(s string) bool {
 }
 
 // IsHostName reports whether s can be a host name in a certificate's subject
-// CN: ASCII letters, digits and hyphens, at least two labels, and a first label
-// that may be the wildcard "*".
+// CN: ASCII letters, digits and hyphens, at least two labels, the last not all
+// digits, because that is an IP address, and a first label that may be the
+// wildcard "*".
 func IsHostName(s string) bool {
 	s = strings.TrimPrefix(s, "*.")
-	return isHostName(s) && strings.Contains(s, ".")
+	dot := strings.LastIndexByte(s, '.')
+	return isHostName(s) && dot >= 0 && strings.Trim(s[dot:], ".0123456789") != ""
 }
 
 // lowerASCII lowers A to Z and nothing else: strings.ToLower would turn the

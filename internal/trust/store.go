@@ -170,7 +170,7 @@ func ParseCertificates(content []byte) ([]*x509.Certificate, error) {
 		if block.Type != "CERTIFICATE" {
 			return nil, fmt.Errorf("it contains %q; only CERTIFICATE blocks are read", block.Type)
 		}
-		c, err := x509.ParseCertificate(block.Bytes)
+		c, err := ParseCertificate(block.Bytes)
 		if err != nil {
 			return nil, fmt.Errorf("parsing certificate %d: %w", len(certs)+1, err)
 		}
@@ -179,7 +179,7 @@ func ParseCertificates(content []byte) ([]*x509.Certificate, error) {
 	if len(certs) > 0 {
 		return certs, nil
 	}
-	if c, err := x509.ParseCertificate(content); err == nil {
+	if c, err := ParseCertificate(content); err == nil {
 		return nil, fmt.Errorf("it is %s in DER; convert it to PEM (openssl x509 -inform der -out FILE.pem)", certificateLabel(c))
 	}
 	return nil, errors.New("no PEM certificate found (-----BEGIN CERTIFICATE-----)")
