@@ -106,6 +106,8 @@ func Operations() []Operation {
 		define(viewer("queue.show", "Show one queue."), (*Service).QueueShow),
 		define(change("queue.suspend", "Keep a queue's messages from being delivered until it is resumed."), (*Service).QueueSuspend),
 		define(viewer("status.show", "Show the server's state: version, listeners, findings, health."), (*Service).StatusShow),
+		define(viewer("trust.check", "Check the trust settings: files, expiry, partners nobody vouches for."), (*Service).TrustCheck),
+		define(viewer("trust.list", "List anchors and intermediates with scope, thumbprint and expiry."), (*Service).TrustList),
 	}
 }
 

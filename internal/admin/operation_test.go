@@ -45,6 +45,8 @@ func TestOperations(t *testing.T) {
 		{"queue.show", RoleViewer, false},
 		{"queue.suspend", RoleAdministrator, true},
 		{"status.show", RoleViewer, false},
+		{"trust.check", RoleViewer, false},
+		{"trust.list", RoleViewer, false},
 	}
 	var got []row
 	for _, op := range Operations() {

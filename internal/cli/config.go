@@ -45,7 +45,20 @@ func writeCheck(w io.Writer, file string, r admin.ConfigCheckResponse) error {
 			return err
 		}
 	}
-	for _, f := range r.Findings {
+	if err := writeFindings(w, r.Findings); err != nil {
+		return err
+	}
+	if r.Valid {
+		_, err := fmt.Fprintf(w, "%s is valid, with %d finding(s).\n", printable(file), len(r.Findings))
+		return err
+	}
+	_, err := fmt.Fprintf(w, "%s has %d fault(s).\n", printable(file), len(r.Faults))
+	return err
+}
+
+// writeFindings prints findings with what mends each.
+func writeFindings(w io.Writer, findings []admin.Finding) error {
+	for _, f := range findings {
 		if _, err := fmt.Fprintf(w, "%s: %s: %s\n", f.Level, printable(f.Object), printable(f.Text)); err != nil {
 			return err
 		}
@@ -55,12 +68,7 @@ func writeCheck(w io.Writer, file string, r admin.ConfigCheckResponse) error {
 			}
 		}
 	}
-	if r.Valid {
-		_, err := fmt.Fprintf(w, "%s is valid, with %d finding(s).\n", printable(file), len(r.Findings))
-		return err
-	}
-	_, err := fmt.Fprintf(w, "%s has %d fault(s).\n", printable(file), len(r.Faults))
-	return err
+	return nil
 }
 
 func newConfigSample() *cobra.Command {

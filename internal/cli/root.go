@@ -87,6 +87,7 @@ Exit codes: 0 yes, 1 no or failed, 2 usage or unreadable input, 3 server not rea
 		newQueue(g),
 		newMessage(g),
 		newCertificate(g),
+		newTrust(g),
 		newCRL(g),
 		newCounters(g),
 		newStatus(g),
