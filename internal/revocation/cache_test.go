@@ -456,7 +456,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	p.check(good)
 	p.checker.mu.Lock()
 	for i := range maxEntries + 10 {
-		w := want{url: p.server.address() + "?" + big.NewInt(int64(i)).String(), issuer: p.certificate}
+		w := want{url: p.server.address() + "?" + big.NewInt(int64(i)).String(), above: []*x509.Certificate{p.certificate}}
 		p.checker.entryFor(w, start.Add(time.Duration(i+1)*time.Second))
 	}
 	n := len(p.checker.entries)
@@ -488,7 +488,7 @@ func TestPrune(t *testing.T) {
 func TestDiskFault(t *testing.T) {
 	var out bytes.Buffer
 	p := newParty(t, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&out, nil)) })
-	must(0, os.Mkdir(p.checker.disk.path(want{url: p.server.address(), issuer: p.certificate}.id()+listSuffix), 0o700))
+	must(0, os.Mkdir(p.checker.disk.path(want{url: p.server.address(), above: []*x509.Certificate{p.certificate}}.id()+listSuffix), 0o700))
 	p.check(good)
 	p.checker.Stop()
 	if !strings.Contains(out.String(), "caching a CRL on disk") {

@@ -1,7 +1,6 @@
 package revocation
 
 import (
-	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -37,6 +36,9 @@ type Options struct {
 	Directory string
 	// Settings bound the fetching. Zero values mean the defaults.
 	Settings directory.Revocation
+	// Signers returns further certificates that may have signed a CRL, see
+	// Question.Signers; nil means none. It is called for every check.
+	Signers func() []*x509.Certificate
 	// Resolver finds the addresses of CRL servers; it must not be nil.
 	Resolver Resolver
 	// Logger gets a line for every CRL that changed or could not be had; nil means none.
@@ -69,6 +71,7 @@ type Checker struct {
 	maxBytes   int64
 	logger     *slog.Logger
 	now        func() time.Time
+	signers    func() []*x509.Certificate
 	parsing    chan struct{} // one per CRL being parsed, which takes the CRL's size in memory
 	running    sync.WaitGroup
 	generation atomic.Uint64
@@ -96,6 +99,7 @@ func Open(o Options) (*Checker, error) {
 		maxBytes: min(orDefault(o.Settings.MaxBytes, DefaultMaxBytes), maxBytesCeiling),
 		logger:   o.Logger,
 		now:      o.Now,
+		signers:  o.Signers,
 		parsing:  make(chan struct{}, maxParsing),
 		entries:  make(map[string]*entry),
 	}
@@ -104,6 +108,9 @@ func Open(o Options) (*Checker, error) {
 	}
 	if c.now == nil {
 		c.now = time.Now
+	}
+	if c.signers == nil {
+		c.signers = func() []*x509.Certificate { return nil }
 	}
 	c.fetcher = newFetcher(o.Directory, newDialer(o.Resolver, o.Settings.AllowPrivateTargets), c.maxBytes)
 	return c, nil
@@ -114,34 +121,32 @@ func Open(o Options) (*Checker, error) {
 // otherwise one unknown makes it unknown. It takes no longer than the time per
 // chain allows. The caller has verified the path.
 func (c *Checker) CheckPath(ctx context.Context, path []*x509.Certificate) Status {
-	switch {
-	case len(path) == 0 || len(path) > maxPathLength || slices.Contains(path, nil):
-		return c.unknown(fmt.Errorf("a path of %d certificates cannot be checked", len(path)))
-	case len(path) == 1:
+	if len(path) == 1 && path[0] != nil {
 		return Status{Status: domainsec.RevocationNotRequired, Detail: "the certificate is itself the anchor"}
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.perChain)
-	defer cancel()
-	answers := make([]Status, len(path)-1)
-	var wg sync.WaitGroup
-	for i := range answers[1:] {
-		wg.Go(func() { answers[i+1] = c.check(ctx, path[i+1], path[i+2]) })
+	answers, err := c.Explain(ctx, path)
+	if err != nil {
+		return Status{Detail: err.Error(), ValidUntil: c.now().Add(retryLater)}
 	}
-	answers[0] = c.check(ctx, path[0], path[1])
-	wg.Wait()
 	return combine(answers)
 }
 
-// CheckCertificate asks for one certificate and its issuer. A certificate
-// without distribution points is unknown. The caller has verified that issuer
-// signed it, on a path to an anchor.
-func (c *Checker) CheckCertificate(ctx context.Context, certificate, issuer *x509.Certificate) Status {
-	if certificate == nil || issuer == nil {
-		return c.unknown(errors.New("there is no certificate, or no issuer, to check"))
+// Explain answers as CheckPath does, for each certificate of the path but the
+// last, in their order, and says what was looked at. The error means that the
+// path is none: empty, too long, or with a hole.
+func (c *Checker) Explain(ctx context.Context, path []*x509.Certificate) ([]Answer, error) {
+	if len(path) == 0 || len(path) > maxPathLength || slices.Contains(path, nil) {
+		return nil, fmt.Errorf("a path of %d certificates cannot be checked", len(path))
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.perChain)
 	defer cancel()
-	return c.check(ctx, certificate, issuer)
+	answers := make([]Answer, len(path)-1)
+	var wg sync.WaitGroup
+	for i := range answers {
+		wg.Go(func() { answers[i] = c.check(ctx, path[i], path[i+1:]) })
+	}
+	wg.Wait()
+	return answers, nil
 }
 
 // Generation changes whenever a CRL in the cache does. A verdict that is kept
@@ -149,7 +154,7 @@ func (c *Checker) CheckCertificate(ctx context.Context, certificate, issuer *x50
 func (c *Checker) Generation() uint64 { return c.generation.Load() }
 
 // combine makes one answer of those for a path's certificates.
-func combine(answers []Status) Status {
+func combine(answers []Answer) Status {
 	worst := domainsec.RevocationGood
 	for _, a := range answers {
 		if a.Status == domainsec.RevocationRevoked {
@@ -181,70 +186,6 @@ func combine(answers []Status) Status {
 	return result
 }
 
-// check answers for one certificate: the first of its addresses that gives a
-// usable CRL decides.
-func (c *Checker) check(ctx context.Context, certificate, issuer *x509.Certificate) Status {
-	if !bytes.Equal(certificate.RawIssuer, issuer.RawSubject) {
-		return c.unknown(fmt.Errorf("%s: %q is not its issuer", describe(certificate), cut(issuer.Subject.String())))
-	}
-	points, err := distributionPoints(certificate)
-	if err != nil {
-		return c.unknown(fmt.Errorf("%s: %w", describe(certificate), err))
-	}
-	// The entry may have been verified by another certificate of the same name
-	// and key; this one's key usage counts for this path.
-	if err := maySign(issuer); err != nil {
-		return c.unknown(fmt.Errorf("%s: %w", describe(certificate), err))
-	}
-	var why []string
-	var retry time.Time
-	for _, w := range c.order(points, issuer) {
-		l, err := c.consult(ctx, w)
-		if err == nil {
-			err = l.scope.matches(w.names)
-		}
-		if err == nil {
-			err = l.scope.covers(certificate)
-		}
-		if err == nil {
-			return answer(certificate, w.url, l)
-		}
-		why = append(why, fmt.Sprintf("CRL %s: %v", w.url, err))
-		var u *unavailableError
-		if errors.As(err, &u) && (retry.IsZero() || u.retry.Before(retry)) {
-			retry = u.retry
-		}
-	}
-	s := c.unknown(fmt.Errorf("%s: %s", describe(certificate), strings.Join(why, "; ")))
-	if !retry.IsZero() {
-		s.ValidUntil = retry
-	}
-	return s
-}
-
-// answer reads the answer for certificate off a usable CRL that covers it.
-func answer(certificate *x509.Certificate, address string, l *list) Status {
-	s := Status{Status: domainsec.RevocationGood, ThisUpdate: l.thisUpdate, ValidUntil: l.nextUpdate}
-	e, found := l.revoked.lookup(certificate.SerialNumber)
-	switch {
-	case !found:
-	case e.reason == reasonRemoveFromCRL:
-		// RFC 5280, section 5.3.1: the code exists on delta CRLs only. What the
-		// authority meant cannot be known.
-		s.Status = domainsec.RevocationUnknown
-		s.Detail = fmt.Sprintf("%s: CRL %s: it is listed with the reason removeFromCRL on a complete CRL", describe(certificate), address)
-	default:
-		s.Status = domainsec.RevocationRevoked
-		s.Detail = fmt.Sprintf("%s: revoked %s(%s) by the CRL %s", describe(certificate), when(e.at), reasonText(e.reason), address)
-	}
-	return s
-}
-
-// unknown is the answer when nothing can be said. It may be asked again after a while.
-func (c *Checker) unknown(why error) Status {
-	return Status{Status: domainsec.RevocationUnknown, Detail: why.Error(), ValidUntil: c.now().Add(retryLater)}
-}
-
 // describe names a certificate in a detail.
 func describe(certificate *x509.Certificate) string {
 	return fmt.Sprintf("certificate %q (serial %X)", cut(certificate.Subject.String()), certificate.SerialNumber)
@@ -255,18 +196,6 @@ func when(at time.Time) string {
 		return ""
 	}
 	return "at " + stamp(at) + " "
-}
-
-// reasonText names a reason code (RFC 5280, section 5.3.1).
-func reasonText(code uint8) string {
-	names := []string{
-		"unspecified", "keyCompromise", "cACompromise", "affiliationChanged", "superseded", "cessationOfOperation",
-		"certificateHold", "reason 7", "removeFromCRL", "privilegeWithdrawn", "aACompromise",
-	}
-	if int(code) < len(names) {
-		return names[code]
-	}
-	return fmt.Sprintf("reason %d", code)
 }
 
 func orDefault[T ~int64](v, otherwise T) T {

@@ -40,7 +40,7 @@ type metadata struct {
 	NextUpdate time.Time `json:"nextUpdate"`
 	Entries    int       `json:"entries"`
 	Fetched    time.Time `json:"fetched"`
-	SHA256     string    `json:"sha256"`
+	Digest     string    `json:"digest"` // of what is signed and the signature
 	validators
 }
 
@@ -61,17 +61,15 @@ func openDisk(directory string) (*disk, error) {
 	return &disk{directory: directory}, nil
 }
 
-// read returns the CRL named id, and its metadata if they belong together. A
-// missing CRL is fs.ErrNotExist.
+// read returns the CRL named id, and its metadata, which may be that of another
+// CRL. A missing CRL is fs.ErrNotExist.
 func (d *disk) read(id string, maxBytes int64) ([]byte, metadata, error) {
 	der, err := readBounded(d.path(id+listSuffix), maxBytes)
 	if err != nil {
 		return nil, metadata{}, fmt.Errorf("reading cached CRL: %w", err)
 	}
 	m, err := d.readMetadata(id)
-	if err != nil || m.SHA256 != digestText(sha256.Sum256(der)) {
-		// An interrupted write, or a hand in the directory: the CRL is good for
-		// what it says, but when it was fetched is not known.
+	if err != nil {
 		m = metadata{}
 	}
 	return der, m, nil

@@ -3,18 +3,21 @@
 //
 // # What it is for
 //
-// Checker reads the CRL distribution points of a certificate, fetches the CRL
-// over HTTP, verifies it (RFC 5280, section 6.3) and keeps it in memory and on
-// disk. CheckPath asks for every certificate of a path but the anchor. Start
-// refreshes in the background what is in use, ahead of nextUpdate and at least
-// every four hours, so that a session rarely waits for a CRL server.
+// Evaluate is the engine: it answers by RFC 5280, section 6.3, from a path, CRLs
+// and a time alone. Files feeds it CRLs that somebody hands over. Checker reads
+// the CRL distribution points of a certificate, fetches the CRLs over HTTP, keeps
+// them in memory and on disk and feeds them to the engine. CheckPath asks for
+// every certificate of a path but the anchor, and Explain says of each what was
+// looked at. Start refreshes in the background what is in use, ahead of
+// nextUpdate and at least every four hours, so that a session rarely waits for a
+// CRL server.
 //
 // # Invariants
 //
 //   - No answer is unknown, never good. Whatever cannot be fetched, parsed,
 //     verified, understood or matched with the certificate is unknown, and the
 //     detail says what, where and why.
-//   - A CRL is used only for the issuer whose key signed it. The cache is keyed
+//   - A CRL is used only for those whose authority's key signed it. The cache is keyed
 //     by address and issuer (name and key), so that one authority's address in
 //     another's certificate can neither displace nor block anything.
 //   - A file is verified before it is renamed into the cache, and again when it
@@ -40,10 +43,12 @@
 //
 // # Standards and deviations
 //
-// RFC 5280, sections 4.2.1.13, 5 and 6.3; RFC 2585; RFC 7468 (PEM is accepted,
-// because servers do offer it). Delta, indirect and reason-partitioned CRLs are
-// not used, and neither are LDAP addresses: a certificate with nothing else is
-// unknown. Names are compared octet by octet, except scheme and host of URIs.
+// RFC 5280, sections 4.2.1.13, 4.2.1.15, 5, 6.3 and 7.1; RFC 2585; RFC 7468 (PEM
+// is accepted, because servers do offer it). Complete, partitioned, indirect and
+// delta CRLs count; a delta CRL is used where it can be had, and the complete one
+// counts without it. LDAP addresses are not used. Who signs CRLs without being on
+// the path must have been issued by an authority of that path: RFC 5280 asks for
+// the same anchor only.
 // A CRL without nextUpdate, which section 5.1.2.5 forbids, counts for 24 hours
 // from its thisUpdate; thisUpdate may be up to five minutes ahead of the clock.
 // CRLs signed with SHA-1 or MD5 are refused.

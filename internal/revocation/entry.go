@@ -38,9 +38,10 @@ const (
 
 // want is one address for a CRL of one issuer.
 type want struct {
-	url    string
-	issuer *x509.Certificate
-	names  []generalName // of the distribution point that has the address
+	url   string
+	above []*x509.Certificate // of the certificate in question: its issuer, and so on to the anchor
+	names []generalName       // of the distribution point that has the address, and of its CRL issuer
+	delta bool                // the address is one of a delta CRL
 }
 
 // id names the cache entry of w: address, issuer name and issuer key together.
@@ -48,8 +49,8 @@ func (w want) id() string {
 	h := sha256.New()
 	h.Write([]byte(w.url))
 	h.Write([]byte{0}) // no address contains it
-	h.Write(w.issuer.RawSubject)
-	h.Write(w.issuer.RawSubjectPublicKeyInfo)
+	h.Write(w.above[0].RawSubject)
+	h.Write(w.above[0].RawSubjectPublicKeyInfo)
 	return hex.EncodeToString(h.Sum(nil))
 }
 
@@ -58,7 +59,7 @@ func (w want) id() string {
 type entry struct {
 	id        string
 	want      want
-	list      *list // the newest verified; may be too old to answer; nil: none yet
+	list      *List // the newest verified; may be too old to answer; nil: none yet
 	diskRead  bool  // the disk was asked
 	known     validators
 	fetched   time.Time // the last fetch that succeeded
@@ -94,27 +95,24 @@ func (e *unavailableError) Error() string { return e.why }
 // usable reports whether the entry can answer at now.
 func (e *entry) usable(now time.Time) bool { return e.list != nil && e.list.usable(now) == nil }
 
-// order lists the addresses of a certificate, those first whose CRL is at hand.
-func (c *Checker) order(points []point, issuer *x509.Certificate) []want {
+// order puts those first whose CRL is at hand.
+func (c *Checker) order(wants []want) []want {
 	var held, rest []want
 	now := c.now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, p := range points {
-		for _, u := range p.urls {
-			w := want{url: u, issuer: issuer, names: p.names}
-			if e := c.entries[w.id()]; e != nil && e.usable(now) {
-				held = append(held, w)
-				continue
-			}
-			rest = append(rest, w)
+	for _, w := range wants {
+		if e := c.entries[w.id()]; e != nil && e.usable(now) {
+			held = append(held, w)
+			continue
 		}
+		rest = append(rest, w)
 	}
 	return append(held, rest...)
 }
 
 // consult returns a usable list for w, waiting for a fetch when that is needed.
-func (c *Checker) consult(ctx context.Context, w want) (*list, error) {
+func (c *Checker) consult(ctx context.Context, w want) (*List, error) {
 	now := c.now()
 	c.mu.Lock()
 	e := c.entryFor(w, now)
@@ -156,6 +154,7 @@ func (c *Checker) entryFor(w want, now time.Time) *entry {
 		c.evict(e)
 	}
 	e.lastUsed = now
+	e.want.above = w.above
 	for _, n := range w.names {
 		if len(e.want.names) < maxEntryNames && !slices.Contains(e.want.names, n) {
 			e.want.names = append(e.want.names, n)
@@ -256,7 +255,7 @@ func (c *Checker) readDisk(ctx context.Context, e *entry, w want) {
 	c.evict(e)
 }
 
-func (c *Checker) readCached(ctx context.Context, id string, w want) (*list, metadata, error) {
+func (c *Checker) readCached(ctx context.Context, id string, w want) (*List, metadata, error) {
 	if err := c.startParsing(ctx); err != nil {
 		return nil, metadata{}, err
 	}
@@ -265,7 +264,12 @@ func (c *Checker) readCached(ctx context.Context, id string, w want) (*list, met
 	if err != nil {
 		return nil, metadata{}, err
 	}
-	l, err := accept(der, w)
+	l, err := c.accept(der, w)
+	if err == nil && m.Digest != digestText(l.digest) {
+		// An interrupted write, or a hand in the directory: the CRL is good for
+		// what it says, but when it was fetched is not known.
+		m = metadata{}
+	}
 	return l, m, err
 }
 

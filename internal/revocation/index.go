@@ -12,35 +12,39 @@ import (
 	"golang.org/x/crypto/cryptobyte/asn1"
 )
 
+// maxCertificateIssuers bounds whose certificates one indirect CRL lists.
+const maxCertificateIssuers = 4096
+
 // maxKeyOctets bounds the serial numbers that the compact index holds: 20
 // octets (RFC 5280, section 4.1.2.2) and a sign octet.
 const maxKeyOctets = 21
-
-// Reason codes that the answer depends on (RFC 5280, section 5.3.1).
-const reasonRemoveFromCRL = 8
 
 // index is the set of serial numbers on a CRL, in little memory: one sorted
 // array without pointers. It is immutable once built.
 type index struct {
 	records []record
 	// long holds the rare serial numbers that no conforming authority issues.
-	long map[string]record
+	long    map[string][]record
+	issuers []string // canonical names that entries are of; the first is the CRL issuer's
+	named   bool     // some entry names its certificate issuer
 }
 
 // record is one entry. key is the DER content of the serial number with its
 // length in front, so that numbers of different length or sign never collide.
 type record struct {
-	key    [maxKeyOctets + 1]byte
-	reason uint8
-	at     uint32 // seconds of the Unix time; 0 for times that do not fit
+	key      [maxKeyOctets + 1]byte
+	reason   Reason
+	extended bool
+	issuer   uint32 // of index.issuers
+	at       uint32 // seconds of the Unix time; 0 for times that do not fit
 }
 
 // recordOctets is the size of a record in memory.
-const recordOctets = 28
+const recordOctets = 32
 
 // revokedEntry is what the index knows of a revoked certificate.
 type revokedEntry struct {
-	reason uint8
+	reason Reason
 	at     time.Time // the zero time when not known
 }
 
@@ -52,83 +56,129 @@ const (
 	idHoldInstruction   = "\x55\x1d\x17"
 )
 
-// buildIndex walks revokedCertificates (the content of the SEQUENCE OF).
-func buildIndex(entries cryptobyte.String) (*index, error) {
-	x := &index{}
-	// The shortest entry takes 20 octets; growing the array once or twice for
-	// longer ones is cheaper than reserving for the shortest.
-	x.records = make([]record, 0, len(entries)/40)
-	for n := 0; !entries.Empty(); n++ {
-		var entry, serial cryptobyte.String
-		if !entries.ReadASN1(&entry, asn1.SEQUENCE) || !entry.ReadASN1(&serial, asn1.INTEGER) || !minimalInteger(serial) {
-			return nil, fmt.Errorf("parsing entry %d: malformed", n)
-		}
-		r, err := readEntry(entry)
-		if err != nil {
-			return nil, fmt.Errorf("parsing entry %d: %w", n, err)
-		}
-		if len(serial) > maxKeyOctets {
-			if x.long == nil {
-				x.long = make(map[string]record)
-			}
-			if old, ok := x.long[string(serial)]; !ok || old.reason == reasonRemoveFromCRL {
-				x.long[string(serial)] = r
-			}
-			continue
-		}
-		r.key = keyOf(serial)
-		x.records = append(x.records, r)
-	}
-	slices.SortFunc(x.records, func(a, b record) int { return bytes.Compare(a.key[:], b.key[:]) })
-	return x, nil
+// indexBuilder collects entries in their order.
+type indexBuilder struct {
+	x       *index
+	issuers map[string]uint32 // of x.issuers
+	current uint32            // the certificate issuer that counts from here on
 }
 
-// readEntry reads what follows the serial number of an entry.
-func readEntry(entry cryptobyte.String) (record, error) {
+// newIndexBuilder begins the index of a CRL of that issuer's, canonical.
+func newIndexBuilder(issuer string) *indexBuilder {
+	return &indexBuilder{x: &index{issuers: []string{issuer}}, issuers: map[string]uint32{issuer: 0}}
+}
+
+// add reads one element of revokedCertificates. Only version 2 has extensions.
+func (b *indexBuilder) add(element cryptobyte.String, version2 bool) error {
+	var entry, serial cryptobyte.String
+	if !element.ReadASN1(&entry, asn1.SEQUENCE) || !element.Empty() || !entry.ReadASN1(&serial, asn1.INTEGER) || !minimalInteger(serial) {
+		return errors.New("malformed")
+	}
+	r, issuer, err := readEntry(entry)
+	if err != nil {
+		return err
+	}
+	if issuer != "" {
+		// It counts for this entry and those after it (RFC 5280, section 5.3.3).
+		n, known := b.issuers[issuer]
+		if !known {
+			if len(b.x.issuers) == maxCertificateIssuers {
+				return fmt.Errorf("more than %d certificate issuers", maxCertificateIssuers)
+			}
+			n = uint32(len(b.x.issuers))
+			b.issuers[issuer] = n
+			b.x.issuers = append(b.x.issuers, issuer)
+		}
+		b.current = n
+		b.x.named = true
+	}
+	if !version2 && r.extended {
+		return errors.New("an entry of version 1 has extensions")
+	}
+	r.issuer = b.current
+	if len(serial) > maxKeyOctets {
+		if b.x.long == nil {
+			b.x.long = make(map[string][]record)
+		}
+		b.x.long[string(serial)] = append(b.x.long[string(serial)], r)
+		return nil
+	}
+	r.key = keyOf(serial)
+	b.x.records = append(b.x.records, r)
+	return nil
+}
+
+// finish returns the index.
+func (b *indexBuilder) finish() *index {
+	slices.SortFunc(b.x.records, func(a, b record) int { return bytes.Compare(a.key[:], b.key[:]) })
+	return b.x
+}
+
+// readEntry reads what follows the serial number of an entry. issuer is the
+// canonical name of the certificate issuer, empty when the entry names none.
+func readEntry(entry cryptobyte.String) (r record, issuer string, err error) {
 	at, ok := readTime(&entry)
 	if !ok {
-		return record{}, errors.New("malformed revocation date")
+		return r, "", errors.New("malformed revocation date")
 	}
-	r := record{}
 	if s := at.Unix(); s > 0 && s <= 1<<32-1 {
 		r.at = uint32(s)
 	}
 	if entry.Empty() {
-		return r, nil
+		return r, "", nil
 	}
+	r.extended = true
 	var extensions cryptobyte.String
 	if !entry.ReadASN1(&extensions, asn1.SEQUENCE) || !entry.Empty() {
-		return record{}, errors.New("malformed extensions")
+		return r, "", errors.New("malformed extensions")
 	}
 	for !extensions.Empty() {
 		e, ok := readExtension(&extensions)
 		if !ok {
-			return record{}, errors.New("malformed extension")
+			return r, "", errors.New("malformed extension")
 		}
 		switch string(e.id) {
 		case idReasonCode:
-			var value cryptobyte.String
-			if !e.value.ReadASN1(&value, asn1.ENUM) || len(value) != 1 || !e.value.Empty() {
-				return record{}, errors.New("malformed reason code")
+			if r.reason, ok = readReasonCode(e.value); !ok {
+				return r, "", errors.New("malformed reason code")
 			}
-			r.reason = value[0]
 		case idCertificateIssuer:
-			return record{}, errors.New("the entry names another certificate issuer: indirect CRLs are not used")
+			if issuer, ok = readCertificateIssuer(e.value); !ok {
+				return r, "", errors.New("malformed certificate issuer")
+			}
 		case idInvalidityDate, idHoldInstruction:
 			// Neither changes the answer, critical or not.
 		default:
 			if e.critical {
 				// RFC 5280, section 5.3: such a CRL must not be used at all.
-				return record{}, fmt.Errorf("unknown critical extension %s", oidText(e.id))
+				return r, "", fmt.Errorf("unknown critical extension %s", oidText(e.id))
 			}
 		}
 	}
-	return r, nil
+	return r, issuer, nil
 }
 
-// lookup finds a serial number. Of several entries for one number the one that
-// revokes counts.
-func (x *index) lookup(serial *big.Int) (revokedEntry, bool) {
+// readCertificateIssuer returns the canonical directory name among GeneralNames.
+func readCertificateIssuer(value cryptobyte.String) (string, bool) {
+	var names cryptobyte.String
+	if !value.ReadASN1(&names, asn1.SEQUENCE) || !value.Empty() {
+		return "", false
+	}
+	found, err := readNames(names)
+	if err != nil {
+		return "", false
+	}
+	for _, n := range found {
+		if n.tag == tagDirectoryName {
+			return n.value, true
+		}
+	}
+	return "", false
+}
+
+// lookup finds a serial number of a certificate issuer, canonical. Of several
+// entries for one number the one that revokes counts.
+func (x *index) lookup(issuer string, serial *big.Int) (revokedEntry, bool) {
 	var b cryptobyte.Builder
 	b.AddASN1BigInt(serial)
 	der, err := b.Bytes()
@@ -140,26 +190,30 @@ func (x *index) lookup(serial *big.Int) (revokedEntry, bool) {
 	if !element.ReadASN1(&content, asn1.INTEGER) {
 		return revokedEntry{}, false
 	}
-	if len(content) > maxKeyOctets {
-		r, ok := x.long[string(content)]
-		return r.entry(), ok
+	candidates := x.long[string(content)]
+	if len(content) <= maxKeyOctets {
+		key := keyOf(content)
+		i, _ := slices.BinarySearchFunc(x.records, key, func(r record, k [maxKeyOctets + 1]byte) int {
+			return bytes.Compare(r.key[:], k[:])
+		})
+		j := i
+		for j < len(x.records) && x.records[j].key == key {
+			j++
+		}
+		candidates = x.records[i:j]
 	}
-	key := keyOf(content)
-	i, found := slices.BinarySearchFunc(x.records, key, func(r record, k [maxKeyOctets + 1]byte) int {
-		return bytes.Compare(r.key[:], k[:])
-	})
-	if !found {
-		return revokedEntry{}, false
-	}
-	result := x.records[i]
-	for ; i < len(x.records) && x.records[i].key == key; i++ {
-		if x.records[i].reason != reasonRemoveFromCRL {
-			result = x.records[i]
-			break
+	var result revokedEntry
+	found := false
+	for _, r := range candidates {
+		if x.issuers[r.issuer] == issuer && (!found || result.reason == RemoveFromCRL) {
+			result, found = r.entry(), true
 		}
 	}
-	return result.entry(), true
+	return result, found
 }
+
+// foreign reports whether an entry names its certificate issuer.
+func (x *index) foreign() bool { return x.named }
 
 func (r record) entry() revokedEntry {
 	e := revokedEntry{reason: r.reason}

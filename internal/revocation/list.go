@@ -2,15 +2,16 @@ package revocation
 
 import (
 	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"math/big"
 	"time"
-
-	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // Dates of a CRL.
@@ -21,20 +22,75 @@ const (
 	lifeWithoutNextUpdate = 24 * time.Hour
 )
 
-// list is a verified CRL: what is needed to answer, and nothing else of it. It
-// is immutable.
-type list struct {
+// List is a parsed CRL: what is needed to answer, and nothing else of it. It is
+// made by ParseList, is immutable and may be used by any number of goroutines.
+// That it was parsed says nothing about who made it: whoever answers from it
+// verifies its signature each time against a certificate that may sign it.
+type List struct {
+	source     string // a file or an address, for eyes
+	rawIssuer  []byte
+	issuerName string // canonical
 	issuer     string // for eyes
 	number     *big.Int
+	base       *big.Int // the number of the CRL that this one is a delta to; nil: it is complete
 	thisUpdate time.Time
 	nextUpdate time.Time // the end of its use, also when the CRL does not state one
 	scope      scope
+	freshest   []point // where a delta to it is; nil: not said
+	signed     signed
 	revoked    *index
-	digest     [sha256.Size]byte // of the DER
+	digest     [sha256.Size]byte // of what was signed and the signature
 }
 
+// signed is what a signature is verified by.
+type signed struct {
+	algorithm x509.SignatureAlgorithm
+	hash      crypto.Hash // 0: the algorithm signs the message itself
+	sum       []byte      // the hash of what is signed, or the message
+	signature []byte
+}
+
+// ParseList reads a CRL, DER or PEM, of any kind that RFC 5280 knows: version 1
+// or 2, complete or delta, partitioned or indirect. source says for eyes where
+// it came from, a file name for instance. The error says what is malformed, or
+// which critical extension is unknown; such a CRL must not be used at all.
+func ParseList(source string, content []byte) (*List, error) {
+	der, err := decode(content)
+	if err != nil {
+		return nil, err
+	}
+	return readList(source, bytes.NewReader(der))
+}
+
+// Source returns what ParseList was given.
+func (l *List) Source() string { return l.source }
+
+// Issuer returns the issuer's distinguished name, for eyes.
+func (l *List) Issuer() string { return l.issuer }
+
+// Number returns the CRL number in decimal; empty when there is none.
+func (l *List) Number() string {
+	if l.number == nil {
+		return ""
+	}
+	return l.number.String()
+}
+
+// IsDelta reports whether the CRL lists only what changed since another.
+func (l *List) IsDelta() bool { return l.base != nil }
+
+// ThisUpdate returns when the CRL was made.
+func (l *List) ThisUpdate() time.Time { return l.thisUpdate }
+
+// NextUpdate returns the end of the CRL's use: its nextUpdate, or 24 hours after
+// its thisUpdate when it states none.
+func (l *List) NextUpdate() time.Time { return l.nextUpdate }
+
+// Entries returns how many entries the CRL has.
+func (l *List) Entries() int { return l.revoked.count() }
+
 // usable returns nil when the list may answer at now.
-func (l *list) usable(now time.Time) error {
+func (l *List) usable(now time.Time) error {
 	if l.thisUpdate.After(now.Add(clockTolerance)) {
 		return fmt.Errorf("the CRL is not valid before %s", stamp(l.thisUpdate))
 	}
@@ -46,7 +102,7 @@ func (l *list) usable(now time.Time) error {
 
 // mayReplace returns nil when l may take the place of old: a CRL that was
 // overtaken is never used again, whoever serves it.
-func (l *list) mayReplace(old *list) error {
+func (l *List) mayReplace(old *List) error {
 	if old == nil {
 		return nil
 	}
@@ -54,7 +110,7 @@ func (l *list) mayReplace(old *list) error {
 		return fmt.Errorf("the CRL fetched is of %s, older than the one held, of %s", stamp(l.thisUpdate), stamp(old.thisUpdate))
 	}
 	// RFC 5280, section 5.2.3: numbers grow for one issuer and scope.
-	if old.number == nil || !bytes.Equal(l.scope.raw, old.scope.raw) {
+	if old.number == nil || !bytes.Equal(l.scope.raw, old.scope.raw) || l.issuerName != old.issuerName {
 		return nil
 	}
 	if l.number == nil || l.number.Cmp(old.number) < 0 {
@@ -63,84 +119,71 @@ func (l *list) mayReplace(old *list) error {
 	return nil
 }
 
-// The extensions that are understood (RFC 5280, sections 4.2.1 and 5.2).
-const (
-	oidKeyUsage               = "2.5.29.15"
-	oidIssuerAltName          = "2.5.29.18"
-	oidCRLNumber              = "2.5.29.20"
-	oidDeltaCRLIndicator      = "2.5.29.27"
-	oidIssuingPoint           = "2.5.29.28"
-	oidCRLDistributionPoints  = "2.5.29.31"
-	oidAuthorityKeyIdentifier = "2.5.29.35"
-	oidFreshestCRL            = "2.5.29.46"
-	oidAuthorityInfoAccess    = "1.3.6.1.5.5.7.1.1"
-)
-
-// unverified is a CRL that was parsed and nothing more.
-type unverified struct {
-	list  *list
-	frame *x509.RevocationList // everything but the entries
-	tbs   []byte               // what is signed
-}
-
-// parseList reads a CRL, DER. Everything but the entries goes through the
-// standard library's parser; the entries, of which there may be millions, are
-// walked once into the index.
-func parseList(der []byte) (*unverified, error) {
-	parts, err := splitList(der)
-	if err != nil {
-		return nil, err
-	}
-	frame, err := x509.ParseRevocationList(parts.frame)
-	if err != nil {
-		return nil, fmt.Errorf("parsing CRL: %w", err)
-	}
-	l := &list{
-		issuer: frame.Issuer.String(), number: frame.Number,
-		thisUpdate: frame.ThisUpdate.UTC(), nextUpdate: frame.NextUpdate.UTC(), digest: sha256.Sum256(der),
-	}
-	if frame.NextUpdate.IsZero() {
-		l.nextUpdate = l.thisUpdate.Add(lifeWithoutNextUpdate)
-	}
-	for _, e := range frame.Extensions {
-		switch e.Id.String() {
-		case oidIssuingPoint:
-			if l.scope, err = parseScope(e.Value); err != nil {
-				return nil, err
-			}
-		case oidDeltaCRLIndicator:
-			return nil, errors.New("parsing CRL: it is a delta CRL, which cannot answer by itself")
-		case oidAuthorityKeyIdentifier, oidIssuerAltName, oidCRLNumber, oidFreshestCRL, oidAuthorityInfoAccess:
-			// Critical or not, they do not change what the entries mean.
-		default:
-			if e.Critical {
-				// RFC 5280, section 5.2: such a CRL must not be used.
-				return nil, fmt.Errorf("parsing CRL: unknown critical extension %s", e.Id)
-			}
-		}
-	}
-	if l.revoked, err = buildIndex(parts.entries); err != nil {
-		return nil, fmt.Errorf("parsing CRL: %w", err)
-	}
-	return &unverified{list: l, frame: frame, tbs: parts.tbs}, nil
-}
-
-// verify checks that issuer made the CRL and may (RFC 5280, section 6.3.3, steps b, f and g).
-func (u *unverified) verify(issuer *x509.Certificate) error {
-	if !bytes.Equal(u.frame.RawIssuer, issuer.RawSubject) {
-		return fmt.Errorf("verifying CRL: it is of %q, not of %q", cut(u.list.issuer), cut(issuer.Subject.String()))
-	}
-	if err := maySign(issuer); err != nil {
+// verify checks that signer's key made the CRL and may (RFC 5280, section
+// 6.3.3, steps f and g). Whose name the CRL bears is the caller's to compare.
+func (l *List) verify(signer *x509.Certificate) error {
+	if err := maySign(signer); err != nil {
 		return err
 	}
-	switch u.frame.SignatureAlgorithm {
+	switch l.signed.algorithm {
 	case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1:
-		return fmt.Errorf("verifying CRL: signature algorithm %s is too weak", u.frame.SignatureAlgorithm)
+		return fmt.Errorf("verifying CRL: signature algorithm %s is too weak", l.signed.algorithm)
 	}
-	if err := issuer.CheckSignature(u.frame.SignatureAlgorithm, u.tbs, u.frame.Signature); err != nil {
+	if err := l.signed.verify(signer.PublicKey); err != nil {
 		return fmt.Errorf("verifying CRL: signature: %w", err)
 	}
 	return nil
+}
+
+// verify checks the signature by key.
+func (s signed) verify(key crypto.PublicKey) error {
+	wrong := fmt.Errorf("the key is not one for %s", s.algorithm)
+	switch s.algorithm {
+	case x509.SHA256WithRSA, x509.SHA384WithRSA, x509.SHA512WithRSA:
+		k, ok := key.(*rsa.PublicKey)
+		if !ok {
+			return wrong
+		}
+		return rsa.VerifyPKCS1v15(k, s.hash, s.sum, s.signature)
+	case x509.SHA256WithRSAPSS, x509.SHA384WithRSAPSS, x509.SHA512WithRSAPSS:
+		k, ok := key.(*rsa.PublicKey)
+		if !ok {
+			return wrong
+		}
+		return rsa.VerifyPSS(k, s.hash, s.sum, s.signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+	case x509.ECDSAWithSHA256, x509.ECDSAWithSHA384, x509.ECDSAWithSHA512:
+		k, ok := key.(*ecdsa.PublicKey)
+		if !ok {
+			return wrong
+		}
+		if !ecdsa.VerifyASN1(k, s.sum, s.signature) {
+			return errors.New("ECDSA verification failure")
+		}
+		return nil
+	case x509.PureEd25519:
+		k, ok := key.(ed25519.PublicKey)
+		if !ok {
+			return wrong
+		}
+		if !ed25519.Verify(k, s.sum, s.signature) {
+			return errors.New("Ed25519 verification failure")
+		}
+		return nil
+	}
+	return fmt.Errorf("the algorithm %s is not supported", s.algorithm)
+}
+
+// hashOf returns the hash that an algorithm signs; 0 when it signs the message itself.
+func hashOf(a x509.SignatureAlgorithm) crypto.Hash {
+	switch a {
+	case x509.SHA384WithRSA, x509.SHA384WithRSAPSS, x509.ECDSAWithSHA384:
+		return crypto.SHA384
+	case x509.SHA512WithRSA, x509.SHA512WithRSAPSS, x509.ECDSAWithSHA512:
+		return crypto.SHA512
+	case x509.PureEd25519:
+		return 0
+	}
+	return crypto.SHA256
 }
 
 // maySign returns nil when issuer may sign CRLs: a key usage, where there is
@@ -149,62 +192,17 @@ func maySign(issuer *x509.Certificate) error {
 	if issuer.KeyUsage&x509.KeyUsageCRLSign != 0 {
 		return nil
 	}
-	for _, e := range issuer.Extensions {
-		if e.Id.String() == oidKeyUsage {
-			return fmt.Errorf("verifying CRL: its signer %q lacks the key usage cRLSign", cut(issuer.Subject.String()))
-		}
+	if hasExtension(issuer, oidKeyUsage) {
+		return fmt.Errorf("verifying CRL: its signer %q lacks the key usage cRLSign", cut(issuer.Subject.String()))
 	}
 	return nil
 }
 
-// listParts are the parts of a CertificateList. tbs and entries point into the DER.
-type listParts struct {
-	tbs     []byte            // tbsCertList, whole
-	entries cryptobyte.String // content of revokedCertificates
-	frame   []byte            // the CertificateList without revokedCertificates
-}
-
-var errMalformed = errors.New("parsing CRL: it is not a DER CertificateList")
-
-// splitList takes the entries out of a CertificateList (RFC 5280, section 5.1).
-func splitList(der []byte) (listParts, error) {
-	input := cryptobyte.String(der)
-	var outer, tbsElement, tbs cryptobyte.String
-	if !input.ReadASN1(&outer, asn1.SEQUENCE) || !input.Empty() || !outer.ReadASN1Element(&tbsElement, asn1.SEQUENCE) {
-		return listParts{}, errMalformed
-	}
-	parts := listParts{tbs: tbsElement}
-	inner := tbsElement
-	if !inner.ReadASN1(&tbs, asn1.SEQUENCE) {
-		return listParts{}, errMalformed
-	}
-	rest := tbs
-	if !rest.SkipOptionalASN1(asn1.INTEGER) || !rest.SkipASN1(asn1.SEQUENCE) || !rest.SkipASN1(asn1.SEQUENCE) {
-		return listParts{}, errMalformed
-	}
-	if _, ok := readTime(&rest); !ok {
-		return listParts{}, errMalformed
-	}
-	if rest.PeekASN1Tag(asn1.UTCTime) || rest.PeekASN1Tag(asn1.GeneralizedTime) {
-		if _, ok := readTime(&rest); !ok {
-			return listParts{}, errMalformed
+func hasExtension(c *x509.Certificate, id string) bool {
+	for _, e := range c.Extensions {
+		if e.Id.String() == id {
+			return true
 		}
 	}
-	head := tbs[:len(tbs)-len(rest)]
-	if rest.PeekASN1Tag(asn1.SEQUENCE) && !rest.ReadASN1(&parts.entries, asn1.SEQUENCE) {
-		return listParts{}, errMalformed
-	}
-	var b cryptobyte.Builder
-	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			b.AddBytes(head)
-			b.AddBytes(rest)
-		})
-		b.AddBytes(outer)
-	})
-	var err error
-	if parts.frame, err = b.Bytes(); err != nil {
-		return listParts{}, fmt.Errorf("parsing CRL: %w", err)
-	}
-	return parts, nil
+	return false
 }

@@ -1,6 +1,7 @@
 package revocation
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -195,3 +196,13 @@ func must[T any](v T, err error) T {
 	}
 	return v
 }
+
+// CheckCertificate asks for one certificate and its issuer.
+func (c *Checker) CheckCertificate(ctx context.Context, certificate, issuer *x509.Certificate) Status {
+	ctx, cancel := context.WithTimeout(ctx, c.perChain)
+	defer cancel()
+	return combine([]Answer{c.check(ctx, certificate, []*x509.Certificate{issuer})})
+}
+
+// parseList reads a CRL of tests.
+func parseList(der []byte) (*List, error) { return readList("test.crl", bytes.NewReader(der)) }

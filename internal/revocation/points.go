@@ -1,11 +1,11 @@
 package revocation
 
 import (
-	"bytes"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -26,39 +26,56 @@ const (
 )
 
 // generalName is one GeneralName. For a URI, value is normal in scheme and
-// host; otherwise it is the content octets.
+// host; for a directory name it is the canonical name; otherwise it is the
+// content octets.
 type generalName struct {
 	tag   uint8
 	value string
 }
 
-// point is one distribution point of a certificate that can be used, or could
-// be if it had an address.
+// point is one distribution point of a certificate or a CRL (RFC 5280, section
+// 4.2.1.13).
 type point struct {
-	names []generalName
-	urls  []string // the http addresses among names, in their order
+	names     []generalName // none: not stated
+	issuers   []generalName // cRLIssuer, directory names only; none: the certificate's issuer itself
+	reasons   reasonMask
+	addresses []string // the URIs among names, in their order
 }
 
 // scope is what a CRL's issuingDistributionPoint says it covers. The zero value
 // covers everything of its issuer.
 type scope struct {
-	raw      []byte // the extension, for comparing two CRLs
-	names    []generalName
-	onlyUser bool
-	onlyCA   bool
+	raw       []byte        // the extension, for comparing two CRLs; nil: there is none
+	names     []generalName // none: not stated
+	onlyUser  bool
+	onlyCA    bool
+	attribute bool
+	indirect  bool
+	partial   bool // reasons counts
+	reasons   reasonMask
 }
 
-// matches returns nil when the CRL's distribution point is one of the
-// certificate's (RFC 5280, section 6.3.3, step b 2 i).
-func (s scope) matches(p []generalName) error {
+// mask returns the reasons that a CRL of the scope covers.
+func (s scope) mask() reasonMask {
+	if s.partial {
+		return s.reasons
+	}
+	return allReasons
+}
+
+// matches returns nil when the CRL's distribution point is p (RFC 5280, section
+// 6.3.3, step b 2 i).
+func (s scope) matches(p point) error {
 	if len(s.names) == 0 {
 		return nil
 	}
+	names := p.names
+	if len(names) == 0 {
+		names = p.issuers
+	}
 	for _, a := range s.names {
-		for _, b := range p {
-			if a == b {
-				return nil
-			}
+		if slices.Contains(names, a) {
+			return nil
 		}
 	}
 	if s.names[0].tag != tagURI {
@@ -71,185 +88,198 @@ func (s scope) matches(p []generalName) error {
 // section 6.3.3, steps b 2 ii to iv).
 func (s scope) covers(certificate *x509.Certificate) error {
 	isCA := certificate.BasicConstraintsValid && certificate.IsCA
-	if s.onlyUser && isCA {
+	switch {
+	case s.attribute:
+		return errors.New("the CRL covers attribute certificates only")
+	case s.onlyUser && isCA:
 		return errors.New("the CRL covers end-entity certificates only")
-	}
-	if s.onlyCA && !isCA {
+	case s.onlyCA && !isCA:
 		return errors.New("the CRL covers CA certificates only")
 	}
 	return nil
 }
 
-// parseScope reads an issuingDistributionPoint (RFC 5280, section 5.2.5). A
-// scope that would need more than one CRL for an answer is an error.
-func parseScope(value []byte) (scope, error) {
+// parseScope reads an issuingDistributionPoint (RFC 5280, section 5.2.5) of a
+// CRL by that issuer, DER.
+func parseScope(value, issuer []byte) (scope, error) {
 	malformed := errors.New("parsing CRL: malformed issuingDistributionPoint")
 	s := scope{raw: value}
 	input := cryptobyte.String(value)
-	var fields cryptobyte.String
-	if !input.ReadASN1(&fields, asn1.SEQUENCE) || !input.Empty() {
-		return s, malformed
-	}
-	var name cryptobyte.String
+	var fields, name cryptobyte.String
 	var hasName bool
-	if !fields.ReadOptionalASN1(&name, &hasName, asn1.Tag(0).ContextSpecific().Constructed()) {
+	if !input.ReadASN1(&fields, asn1.SEQUENCE) || !input.Empty() ||
+		!fields.ReadOptionalASN1(&name, &hasName, asn1.Tag(0).ContextSpecific().Constructed()) {
 		return s, malformed
 	}
 	if hasName {
 		var err error
-		if s.names, err = readPointName(name); err != nil {
+		if s.names, err = readPointName(name, issuer); err != nil {
 			return s, fmt.Errorf("parsing CRL: issuingDistributionPoint: %w", err)
 		}
 	}
-	var onlyAttribute, indirect, someReasons bool
 	for _, f := range []struct {
 		tag  uint8
 		flag *bool
-	}{{1, &s.onlyUser}, {2, &s.onlyCA}, {3, &someReasons}, {4, &indirect}, {5, &onlyAttribute}} {
+	}{{1, &s.onlyUser}, {2, &s.onlyCA}, {3, &s.partial}, {4, &s.indirect}, {5, &s.attribute}} {
 		var content cryptobyte.String
 		var present bool
 		if !fields.ReadOptionalASN1(&content, &present, asn1.Tag(f.tag).ContextSpecific()) {
 			return s, malformed
 		}
-		if !present {
-			continue
-		}
-		if f.tag == 3 { // onlySomeReasons is a BIT STRING
-			*f.flag = true
-			continue
-		}
-		if len(content) != 1 || (content[0] != 0 && content[0] != 0xff) {
+		switch {
+		case !present:
+		case f.flag == &s.partial:
+			s.partial = true
+			if s.reasons, present = readReasons(content); !present {
+				return s, malformed
+			}
+		case len(content) != 1 || (content[0] != 0 && content[0] != 0xff):
 			return s, malformed
+		default:
+			*f.flag = content[0] != 0
 		}
-		*f.flag = content[0] != 0
 	}
-	switch {
-	case !fields.Empty():
+	if !fields.Empty() {
 		return s, malformed
-	case someReasons:
-		return s, errors.New("parsing CRL: it covers only some reasons")
-	case indirect:
-		return s, errors.New("parsing CRL: it is an indirect CRL, which is not used")
-	case onlyAttribute:
-		return s, errors.New("parsing CRL: it covers attribute certificates only")
 	}
 	return s, nil
 }
 
-// distributionPoints reads the CRL distribution points of a certificate (RFC
-// 5280, section 4.2.1.13). It returns those that can answer for every reason
-// and are the issuer's own; the error says why there is none.
+// distributionPoints reads the CRL distribution points of a certificate; none
+// is no error.
 func distributionPoints(certificate *x509.Certificate) ([]point, error) {
-	value, ok := pointsExtension(certificate)
-	if !ok {
-		return nil, errors.New("the certificate names no CRL distribution point")
+	return pointsOf(certificate, oidCRLDistributionPoints)
+}
+
+// pointsOf reads the distribution points in the extension id of a certificate.
+func pointsOf(certificate *x509.Certificate, id string) ([]point, error) {
+	for _, e := range certificate.Extensions {
+		if e.Id.String() != id {
+			continue
+		}
+		points, err := readPoints(e.Value, certificate.RawIssuer)
+		if err != nil {
+			return nil, fmt.Errorf("the certificate's CRL distribution points: %w", err)
+		}
+		return points, nil
 	}
-	malformed := errors.New("the certificate's CRL distribution points are malformed")
-	input := cryptobyte.String(value)
+	return nil, nil
+}
+
+// readPoints reads CRLDistributionPoints. issuer is the name, DER, that a name
+// relative to the CRL issuer continues where no cRLIssuer is stated.
+func readPoints(value cryptobyte.String, issuer []byte) ([]point, error) {
+	malformed := errors.New("the distribution points are malformed")
 	var sequence cryptobyte.String
-	if !input.ReadASN1(&sequence, asn1.SEQUENCE) || !input.Empty() {
+	if !value.ReadASN1(&sequence, asn1.SEQUENCE) || !value.Empty() {
 		return nil, malformed
 	}
-	var usable []point
-	var why []string
-	for n := 0; !sequence.Empty(); n++ {
-		if n == maxPoints {
-			return nil, fmt.Errorf("the certificate names more than %d CRL distribution points", maxPoints)
+	var points []point
+	for !sequence.Empty() {
+		if len(points) == maxPoints {
+			return nil, fmt.Errorf("there are more than %d distribution points", maxPoints)
 		}
 		var fields cryptobyte.String
 		if !sequence.ReadASN1(&fields, asn1.SEQUENCE) {
 			return nil, malformed
 		}
-		p, err := readPoint(fields, certificate)
+		p, err := readPoint(fields, issuer)
 		if err != nil {
-			why = append(why, err.Error())
-			continue
+			return nil, err
 		}
-		usable = append(usable, p)
+		points = append(points, p)
 	}
-	if len(usable) == 0 {
-		return nil, fmt.Errorf("no CRL distribution point can be used: %s", strings.Join(why, "; "))
-	}
-	return usable, nil
-}
-
-func pointsExtension(certificate *x509.Certificate) ([]byte, bool) {
-	for _, e := range certificate.Extensions {
-		if e.Id.String() == oidCRLDistributionPoints {
-			return e.Value, true
-		}
-	}
-	return nil, false
+	return points, nil
 }
 
 // readPoint reads one DistributionPoint.
-func readPoint(fields cryptobyte.String, certificate *x509.Certificate) (point, error) {
+func readPoint(fields cryptobyte.String, issuer []byte) (point, error) {
 	var name, reasons, crlIssuer cryptobyte.String
 	var hasName, hasReasons, hasIssuer bool
 	if !fields.ReadOptionalASN1(&name, &hasName, asn1.Tag(0).ContextSpecific().Constructed()) ||
 		!fields.ReadOptionalASN1(&reasons, &hasReasons, asn1.Tag(1).ContextSpecific()) ||
 		!fields.ReadOptionalASN1(&crlIssuer, &hasIssuer, asn1.Tag(2).ContextSpecific().Constructed()) || !fields.Empty() {
-		return point{}, errors.New("one is malformed")
+		return point{}, errors.New("a distribution point is malformed")
 	}
+	if !hasName && !hasIssuer {
+		return point{}, errors.New("a distribution point has neither a name nor a CRL issuer")
+	}
+	p := point{reasons: allReasons}
 	if hasReasons {
-		return point{}, errors.New("one covers only some reasons")
+		var ok bool
+		if p.reasons, ok = readReasons(reasons); !ok {
+			return point{}, errors.New("a distribution point has malformed reasons")
+		}
 	}
-	if hasIssuer && !namesIssuer(crlIssuer, certificate) {
-		return point{}, errors.New("one names another CRL issuer (indirect CRLs are not used)")
+	if hasIssuer {
+		directory, err := directoryNames(crlIssuer)
+		if err != nil {
+			return point{}, fmt.Errorf("a distribution point has a CRL issuer: %w", err)
+		}
+		for _, n := range directory {
+			p.issuers = append(p.issuers, generalName{tag: tagDirectoryName, value: canonicalName(n)})
+		}
+		if len(directory) == 1 {
+			issuer = directory[0]
+		}
 	}
 	if !hasName {
-		return point{}, errors.New("one has no name")
+		return p, nil
 	}
-	names, err := readPointName(name)
-	if err != nil {
-		return point{}, fmt.Errorf("one has a %w", err)
+	var err error
+	if p.names, err = readPointName(name, issuer); err != nil {
+		return point{}, fmt.Errorf("a distribution point has a %w", err)
 	}
-	p := point{names: names}
-	var why error
-	for _, n := range names {
-		if n.tag != tagURI {
-			continue
+	for _, n := range p.names {
+		if n.tag == tagURI {
+			p.addresses = append(p.addresses, n.value)
 		}
-		if _, err := checkURL(n.value); err != nil {
-			why = err
-			continue
-		}
-		p.urls = append(p.urls, n.value)
-	}
-	if len(p.urls) == 0 {
-		if why == nil {
-			why = errors.New("one has no address")
-		}
-		return point{}, why
 	}
 	return p, nil
 }
 
-// namesIssuer reports whether a cRLIssuer is the certificate's issuer itself:
-// it should be left out then, but some authorities write it.
-func namesIssuer(crlIssuer cryptobyte.String, certificate *x509.Certificate) bool {
-	for !crlIssuer.Empty() {
+// directoryNames returns the directory names, DER, among GeneralNames, at least one.
+func directoryNames(names cryptobyte.String) ([][]byte, error) {
+	var found [][]byte
+	for !names.Empty() {
 		var content cryptobyte.String
 		var tag asn1.Tag
-		if !crlIssuer.ReadAnyASN1(&content, &tag) {
-			return false
+		if !names.ReadAnyASN1(&content, &tag) {
+			return nil, errors.New("malformed name")
 		}
-		if tag == asn1.Tag(tagDirectoryName).ContextSpecific().Constructed() && bytes.Equal(content, certificate.RawIssuer) {
-			return true
+		if tag == asn1.Tag(tagDirectoryName).ContextSpecific().Constructed() && len(found) < maxNames {
+			found = append(found, content)
 		}
 	}
-	return false
+	if len(found) == 0 {
+		return nil, errors.New("no directory name")
+	}
+	return found, nil
 }
 
-// readPointName reads a DistributionPointName, which must be a full name.
-func readPointName(name cryptobyte.String) ([]generalName, error) {
-	var full cryptobyte.String
-	if name.PeekASN1Tag(asn1.Tag(1).ContextSpecific().Constructed()) {
-		return nil, errors.New("name relative to the CRL issuer, which is not used")
-	}
-	if !name.ReadASN1(&full, asn1.Tag(0).ContextSpecific().Constructed()) || !name.Empty() {
+// readPointName reads a DistributionPointName. A name relative to the CRL
+// issuer, of which issuer is the name, becomes the full one.
+func readPointName(name cryptobyte.String, issuer []byte) ([]generalName, error) {
+	var content cryptobyte.String
+	var tag asn1.Tag
+	if !name.ReadAnyASN1(&content, &tag) || !name.Empty() {
 		return nil, errors.New("malformed name")
 	}
+	switch tag {
+	case asn1.Tag(0).ContextSpecific().Constructed():
+		return readNames(content)
+	case asn1.Tag(1).ContextSpecific().Constructed():
+		full, ok := appendRDN(issuer, content)
+		if !ok || len(content) == 0 {
+			return nil, errors.New("malformed name relative to the CRL issuer")
+		}
+		return []generalName{{tag: tagDirectoryName, value: canonicalName(full)}}, nil
+	}
+	return nil, errors.New("malformed name")
+}
+
+// readNames reads GeneralNames, at least one.
+func readNames(full cryptobyte.String) ([]generalName, error) {
 	var names []generalName
 	for !full.Empty() {
 		var content cryptobyte.String
@@ -261,8 +291,11 @@ func readPointName(name cryptobyte.String) ([]generalName, error) {
 			return nil, errors.New("malformed name")
 		}
 		n := generalName{tag: uint8(tag) & 0x1f, value: string(content)}
-		if n.tag == tagURI {
+		switch n.tag {
+		case tagURI:
 			n.value = normalURI(n.value)
+		case tagDirectoryName:
+			n.value = canonicalName(content)
 		}
 		names = append(names, n)
 	}

@@ -1,6 +1,7 @@
 package revocation
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,13 +13,13 @@ import (
 type refetchOrder struct {
 	want
 	id    string
-	old   *list      // what is held; nil: nothing
+	old   *List      // what is held; nil: nothing
 	known validators // sent along, so that an unchanged CRL need not be
 }
 
 // fetchedList is what a fetch brought.
 type fetchedList struct {
-	list *list
+	list *List
 	validators
 }
 
@@ -48,7 +49,7 @@ func (c *Checker) refetch(ctx context.Context, o refetchOrder) (fetchedList, err
 	if err != nil {
 		return fetchedList{}, err
 	}
-	l, err := accept(der, o.want)
+	l, err := c.accept(der, o.want)
 	if err != nil {
 		return fetchedList{}, err
 	}
@@ -77,10 +78,10 @@ func (c *Checker) touch(o refetchOrder) {
 	}
 }
 
-func (c *Checker) metadataOf(w want, l *list, v validators) metadata {
+func (c *Checker) metadataOf(w want, l *List, v validators) metadata {
 	m := metadata{
 		URL: w.url, Issuer: l.issuer, ThisUpdate: l.thisUpdate, NextUpdate: l.nextUpdate,
-		Entries: l.revoked.count(), Fetched: c.now().UTC(), SHA256: digestText(l.digest), validators: v,
+		Entries: l.revoked.count(), Fetched: c.now().UTC(), Digest: digestText(l.digest), validators: v,
 	}
 	if l.number != nil {
 		m.Number = l.number.String()
@@ -89,19 +90,22 @@ func (c *Checker) metadataOf(w want, l *list, v validators) metadata {
 }
 
 // accept parses a CRL and checks everything that does not depend on the
-// certificate or the clock.
-func accept(der []byte, w want) (*list, error) {
-	u, err := parseList(der)
+// certificate or the clock, so that no stranger's CRL enters the cache.
+func (c *Checker) accept(der []byte, w want) (*List, error) {
+	l, err := readList(w.url, bytes.NewReader(der))
 	if err != nil {
 		return nil, err
 	}
-	if err := u.verify(w.issuer); err != nil {
+	if err := madeFor(l, w.above, c.signers()); err != nil {
 		return nil, err
 	}
-	if err := u.list.scope.matches(w.names); err != nil {
-		return nil, err
+	// The scope of a delta CRL is that of the complete one, not of its own address.
+	if !w.delta && l.base == nil {
+		if err := l.scope.matches(point{names: w.names}); err != nil {
+			return nil, err
+		}
 	}
-	return u.list, nil
+	return l, nil
 }
 
 // startParsing waits for a turn: a large CRL takes its size in memory while it is parsed.
