@@ -190,6 +190,21 @@ type Partner struct {
 	Anchors       []string // SHA-256 hex of anchors; when set, no other anchor counts
 	Usage         UsageRule
 	FromAlignment FromAlignment
+	// Shared, with NameRuleListed: a client may show a listed name outside the
+	// domain, that of a host which serves others too. Such mail is not marked.
+	Shared bool
+	// OverrideUntil ends the time in which mail passes, unmarked, although
+	// nobody can say whether the peer's certificate is revoked; zero: no such time.
+	OverrideUntil time.Time
+}
+
+// MaxOverride is how far ahead a partner's override may end.
+const MaxOverride = 7 * 24 * time.Hour
+
+// Overridden reports whether the partner's override is in force. A zero now is
+// never within it, nor is a time further ahead of its end than MaxOverride.
+func (p *Partner) Overridden(now time.Time) bool {
+	return !p.OverrideUntil.IsZero() && !now.IsZero() && now.Before(p.OverrideUntil) && p.OverrideUntil.Sub(now) <= MaxOverride
 }
 
 // AcceptedDomainType says what happens to mail for an accepted domain.

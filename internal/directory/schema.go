@@ -292,9 +292,36 @@ func partnerObject() object[Partner] {
 				key: "fromAlignment", doc: "What happens to a message whose From names the domain while its sender is not secured: unmarked (delivered without the mark) or refuse.", def: "unmarked",
 				read: into(func(p *p) *FromAlignment { return &p.FromAlignment }, choice([]FromAlignment{FromUnmarked, FromRefuse}, string(FromDMARC))),
 			},
+			{
+				key: "shared", doc: "With nameRule listed: a client may show a listed name outside the domain, its provider's say. Such mail is accepted and never marked.", def: "false",
+				read: into(func(p *p) *bool { return &p.Shared }, readBool),
+			},
+			{
+				key: "overrideUntil", doc: `A time at most 7 days ahead. Until then mail passes, unmarked, although nobody can say whether the peer's certificate is revoked. "" is never.`, def: `""`,
+				read: into(func(p *p) *time.Time { return &p.OverrideUntil }, readOverride),
+			},
 		},
 		unavailable: unavailableInPartner(),
 	}
+}
+
+// readOverride reads the end of an override, a time or a day, in UTC.
+func readOverride(d *decoder, v value) (time.Time, bool) {
+	return parsed(`Write a time at most 7 days ahead, like 2026-12-01T08:00:00Z, or ""`, func(s string) (time.Time, error) {
+		if s == "" {
+			return time.Time{}, nil
+		}
+		t, err := time.Parse(time.RFC3339, s)
+		if err != nil {
+			if t, err = time.Parse(time.DateOnly, s); err != nil {
+				return time.Time{}, errors.New("is no time")
+			}
+		}
+		if time.Until(t) > MaxOverride {
+			return time.Time{}, errors.New("is more than 7 days ahead")
+		}
+		return t.UTC(), nil
+	})(d, v)
 }
 
 func readHostName(d *decoder, v value) (string, bool) {

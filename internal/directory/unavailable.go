@@ -68,10 +68,13 @@ func unavailableInTransportConfig() map[string]string {
 
 func unavailableInPartner() map[string]string {
 	return with(unavailable(
-		"shared", "override", "overrideuntil", "revocationbypass", "bypassrevocationuntil", "clientcertificate",
+		"clientcertificate",
 		"certificate", "tlsauthlevel", "dane", "mtasts", "permanentrefusals", "aligncommonname", "minimumtlsversion",
 	), map[string]string{
-		"tlsdomain": "Write nameRule: listed and names: [NAME]",
+		"tlsdomain":             "Write nameRule: listed and names: [NAME]",
+		"override":              "Write overrideUntil: TIME, at most 7 days ahead",
+		"revocationbypass":      "Write overrideUntil: TIME, at most 7 days ahead",
+		"bypassrevocationuntil": "Write overrideUntil: TIME, at most 7 days ahead",
 	})
 }
 

@@ -73,6 +73,9 @@ func (k *checker) partners(c *Configuration) {
 		if p.NameRule != NameRuleListed && len(p.Names) > 0 {
 			k.fault(path+".names", fmt.Sprintf("names count with nameRule listed only, and nameRule is %s", p.NameRule), "Write nameRule: listed, or delete names")
 		}
+		if p.Shared && p.NameRule != NameRuleListed {
+			k.fault(path+".shared", fmt.Sprintf("shared counts with nameRule listed only, and nameRule is %s", p.NameRule), "Write nameRule: listed and names: [HOST, ...], or delete shared")
+		}
 		if p.NameRule != NameRuleExact && isPublicSuffix(p.Domain) {
 			k.fault(path+".nameRule", fmt.Sprintf("%s is a public suffix: anybody can have a name below it", quoted(string(p.Domain))), "Write nameRule: exact")
 		}

@@ -3,6 +3,7 @@ package domainsec
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"mailpact/internal/directory"
 )
@@ -90,6 +91,43 @@ func TestIsHostName(t *testing.T) {
 	} {
 		if got := IsHostName(name); got != want {
 			t.Errorf("IsHostName(%q) = %v", name, got)
+		}
+	}
+}
+
+// TestOverrideOutbound: an override passes over unknown revocation of the
+// server's certificate and over nothing else, and secures nothing.
+func TestOverrideOutbound(t *testing.T) {
+	now := time.Date(2026, 12, 1, 8, 0, 0, 0, time.UTC)
+	unknown := func(o *OutboundFacts) { o.Peer.Paths[0].Revocation = RevocationUnknown }
+	tests := []struct {
+		name   string
+		until  time.Duration
+		change func(*OutboundFacts)
+		want   Action
+	}{
+		{"in force", time.Hour, unknown, ActionOrdinary},
+		{"over", -time.Second, unknown, ActionRefuse},
+		{"too far ahead", directory.MaxOverride + time.Second, unknown, ActionRefuse},
+		{"none", 0, unknown, ActionRefuse},
+		{"not needed", time.Hour, func(*OutboundFacts) {}, ActionSecure},
+		{"revoked", time.Hour, func(o *OutboundFacts) { o.Peer.Paths[0].Revocation = RevocationRevoked }, ActionRefuse},
+		{"another fault besides", time.Hour, func(o *OutboundFacts) { unknown(o); o.CertificateRequested = false }, ActionRefuse},
+		{"our own unknown", time.Hour, func(o *OutboundFacts) { o.Own.Revocation = RevocationUnknown }, ActionRefuse},
+		{"no clock", time.Hour, func(o *OutboundFacts) { unknown(o); o.Now = time.Time{} }, ActionRefuse},
+	}
+	for _, tt := range tests {
+		o, p := goodOutbound(), enforcing()
+		peer := *o.Peer
+		peer.Paths = slices.Clone(peer.Paths)
+		o.Peer, o.Now = &peer, now
+		if tt.until != 0 {
+			p.OverrideUntil = now.Add(tt.until)
+		}
+		tt.change(&o)
+		v := VerdictForServer(o, woodgrove, p)
+		if v.Action != tt.want || v.Unmarked != (tt.want == ActionOrdinary) {
+			t.Errorf("%s: action %d, unmarked %v, %v", tt.name, v.Action, v.Unmarked, v.Reasons)
 		}
 	}
 }

@@ -183,6 +183,8 @@ type SessionFacts struct {
 	TLS                 *TLSFacts // nil in the clear
 	// Peer is nil when the client presented no certificate. It is judged for the sender's domain.
 	Peer *PeerFacts
+	// Now decides whether a partner's override is in force; zero: none is.
+	Now time.Time
 }
 
 // Action is what a verdict orders.
@@ -207,6 +209,10 @@ type Verdict struct {
 	Temporary bool
 	// WouldRefuse: in test mode, what enforcing would have refused; Action is ActionOrdinary then.
 	WouldRefuse bool
+	// Unmarked: the partner's rules let the peer through although it is not
+	// secured, with Action ActionOrdinary: his override, with the Reasons that it
+	// passes over, or a listed name that others share.
+	Unmarked bool
 	// Path is the path that carried a secured verdict; nil otherwise.
 	Path        *PathFacts
 	MatchedName string

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 
 	"mailpact/internal/directory"
 	"mailpact/internal/smtp"
@@ -21,6 +22,13 @@ func Findings(c *directory.Configuration) []directory.Finding {
 	}
 	for i := range c.Partners {
 		p := &c.Partners[i]
+		if !p.OverrideUntil.IsZero() {
+			found = append(found, directory.Finding{
+				Level: directory.LevelWarning, Object: fmt.Sprintf("partners[%s]", p.Domain),
+				Text: fmt.Sprintf("until %s mail passes, unmarked, although nobody can say whether the peer's certificate is revoked", p.OverrideUntil.UTC().Format(time.RFC3339)),
+				Fix:  "See that the CRL can be reached (mailpact crl list), then delete overrideUntil",
+			})
+		}
 		if p.Mode == directory.ModeTest {
 			continue
 		}

@@ -88,8 +88,11 @@ func AlignFrom(f FromFacts, t Transaction) FromVerdict {
 			v.WouldRefuse = true
 			continue
 		}
-		v.Refuse = true
 		session := t.session(d)
+		if session.Unmarked {
+			continue // the partner's rules let it through without the mark
+		}
+		v.Refuse = true
 		permanent = permanent || !session.Temporary
 		v.Reasons = append(v.Reasons, session.Reasons...)
 		if v.Detail == "" {

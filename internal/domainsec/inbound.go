@@ -2,6 +2,8 @@ package domainsec
 
 import (
 	"fmt"
+	"slices"
+	"time"
 
 	"mailpact/internal/directory"
 	"mailpact/internal/smtp"
@@ -32,7 +34,7 @@ func VerdictForSender(s SessionFacts, sender smtp.Domain, partner *directory.Par
 			Detail: fmt.Sprintf("the partner's rules are those of %q, not of %q", partner.Domain, sender),
 		}
 	}
-	v := sessionVerdict(s, sender, partner)
+	v := letThrough(sessionVerdict(s, sender, partner), partner, s.Now)
 	if partner.Mode == directory.ModeTest {
 		return inTest(v)
 	}
@@ -78,10 +80,33 @@ func refuse(reasons []Reason, detail string) Verdict {
 	return Verdict{Action: ActionRefuse, Reasons: reasons, Detail: detail, Temporary: allTemporary(reasons)}
 }
 
+// letThrough applies what a partner's rules allow beyond being secured. An
+// override passes over a lack of answers about revocation and nothing else; a
+// name outside the domain, which only "shared" lets match here, proves the host
+// and not the domain. What is let through earns no mark.
+func letThrough(v Verdict, partner *directory.Partner, now time.Time) Verdict {
+	switch {
+	case v.Action == ActionRefuse && overridable(v.Reasons) && partner.Overridden(now):
+		v.Detail = fmt.Sprintf("the override until %s lets pass: %s", partner.OverrideUntil.UTC().Format(time.RFC3339), v.Detail)
+	case v.Action == ActionSecure && partner.Shared && !insideDomain(v.MatchedName, string(partner.Domain)):
+		v.Detail = fmt.Sprintf("the certificate's name %s is shared with others", v.MatchedName)
+	default:
+		return v
+	}
+	v.Action, v.Domain, v.Unmarked, v.Temporary = ActionOrdinary, "", true, false
+	return v
+}
+
+// overridable reports whether the reasons are what an override is for.
+func overridable(reasons []Reason) bool {
+	return len(reasons) > 0 && !slices.ContainsFunc(reasons, func(r Reason) bool { return r != RevocationOffline })
+}
+
 // inTest turns a verdict into what a partner in test mode gets: it is recorded
 // and not enforced, and never marked.
 func inTest(v Verdict) Verdict {
 	v.WouldRefuse = v.Action == ActionRefuse
+	v.Unmarked = false
 	v.Action = ActionOrdinary
 	v.Domain = ""
 	return v

@@ -24,7 +24,8 @@ const (
 // 9525, section 6.3), when it is "*." + the parent of d. Rule "exact" leaves
 // only d and that wildcard. Rule "listed" replaces both by the partner's host
 // names, of which only d itself and names below it count here: whoever speaks
-// for d under another's name needs MatchServerName, for servers.
+// for d under another's name needs MatchServerName, for servers, or the partner's
+// "shared".
 //
 // No wildcard directly under a public suffix ever matches, and d, when it is
 // itself a public suffix, is matched by itself alone. A name that is not an
@@ -66,7 +67,7 @@ func matchName(names []string, d smtp.Domain, p *directory.Partner, way Directio
 		case directory.NameRuleExact:
 			ok = covers(n, domain)
 		case directory.NameRuleListed:
-			ok = coversListed(n, domain, listed, way)
+			ok = coversListed(n, domain, listed, way == Outbound || p.Shared)
 		}
 		if ok {
 			return n
@@ -112,14 +113,14 @@ func belongs(name, domain string) bool {
 
 // coversListed applies the rule "listed". A listed name may be a wildcard
 // itself; it then stands for the same wildcard and for hosts one label below.
-func coversListed(name, domain string, listed []string, way Direction) bool {
+func coversListed(name, domain string, listed []string, anywhere bool) bool {
 	for _, l := range listed {
 		l = lowerASCII(l)
 		base, wild := strings.CutPrefix(l, "*.")
 		if !isHostName(base) {
 			continue
 		}
-		if way != Outbound && base != domain && !strings.HasSuffix(base, "."+domain) {
+		if !anywhere && !insideDomain(base, domain) {
 			continue
 		}
 		if wild && belongs(name, base) || !wild && covers(name, l) {
@@ -127,6 +128,13 @@ func coversListed(name, domain string, listed []string, way Direction) bool {
 		}
 	}
 	return false
+}
+
+// insideDomain reports whether name, a host name or wildcard, is domain or lies
+// below it.
+func insideDomain(name, domain string) bool {
+	name = strings.TrimPrefix(name, "*.")
+	return name == domain || strings.HasSuffix(name, "."+domain)
 }
 
 // isPublicSuffix reports whether registrations happen directly below name. An

@@ -3,6 +3,7 @@ package domainsec
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"mailpact/internal/directory"
 	"mailpact/internal/smtp"
@@ -22,6 +23,8 @@ type OutboundFacts struct {
 	Peer *PeerFacts
 	// CertificateRequested: the server asked for our certificate during the handshake.
 	CertificateRequested bool
+	// Now decides whether a partner's override is in force; zero: none is.
+	Now time.Time
 	// Own describes our certificate, the one chosen for this session.
 	Own OwnFacts
 	// OwnRefused: the peer ended the session over our certificate (an alert
@@ -42,7 +45,9 @@ type OwnFacts struct {
 
 // VerdictForServer decides whether the next hop has proved what mail at
 // LevelDomainSecure for d demands. ActionSecure means that it has; ActionRefuse
-// that nothing may be sent at that level. There is no third answer: the caller
+// that nothing may be sent at that level; ActionOrdinary with Unmarked that the
+// partner's override lets mail pass over this session, whose server lacks nothing
+// but an answer about revocation. There is no other answer: the caller
 // asks because of a Requirement, and that alone says whether a refusal defers
 // the message or, with TrySecured, counts as would-have-failed. partner is d's
 // rules; nil has the default ones, for mail that was queued as domain-secured
@@ -74,7 +79,10 @@ func VerdictForServer(o OutboundFacts, d smtp.Domain, partner *directory.Partner
 		f.addMutual(o)
 	}
 	if len(f.reasons) > 0 || v.Action != ActionSecure {
-		return refuse(SortReasons(f.reasons), strings.Join(f.details, "; "))
+		v = refuse(SortReasons(f.reasons), strings.Join(f.details, "; "))
+		if partner != nil {
+			return letThrough(v, partner, o.Now)
+		}
 	}
 	return v
 }

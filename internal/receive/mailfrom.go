@@ -63,6 +63,9 @@ func (x *session) judgeSender(d smtp.Domain) error {
 	if v.WouldRefuse {
 		x.noteWouldRefuse(d, v)
 	}
+	if v.Unmarked {
+		x.logger().Warn("mail of a listed domain is let through without the mark", x.verdictAttributes(d, v)...)
+	}
 	if err := x.takeVerdict(v); err != nil {
 		if v.Action == domainsec.ActionSecure {
 			x.logger().Error("a domain-secured partner may not submit: the connector's permissionGroups lack Partners; add it",
@@ -147,6 +150,7 @@ func (x *session) facts(d smtp.Domain, partner *directory.Partner) domainsec.Ses
 		DomainSecureEnabled: x.rc.DomainSecureEnabled,
 		STARTTLSOffered:     x.offered,
 		TLS:                 x.tls,
+		Now:                 x.server.o.Now(),
 	}
 	if partner != nil && f.DomainSecureEnabled && x.tls != nil && len(x.peer) > 0 {
 		f.Peer = x.server.o.Judge.Judge(x.server.judging, trust.Request{
@@ -155,7 +159,7 @@ func (x *session) facts(d smtp.Domain, partner *directory.Partner) domainsec.Ses
 			Domain:    d,
 			Direction: domainsec.Inbound,
 			Partner:   partner,
-			Now:       x.server.o.Now(),
+			Now:       f.Now,
 		})
 	}
 	return f

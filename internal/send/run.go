@@ -120,7 +120,7 @@ func (s *Sender) proveAgain(ctx context.Context, a *attempt, c *session) *failur
 		return nil
 	}
 	v := s.prove(ctx, a, c, shortfall{})
-	if secured(v, a) {
+	if s.passes(v, a, c) {
 		return nil
 	}
 	return s.insecure(ctx, a, c, v)

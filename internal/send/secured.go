@@ -55,7 +55,7 @@ func (s *Sender) openSecured(ctx context.Context, a *attempt, t target) (*sessio
 		short.ownRefused = c.handshake.presented != nil && endedByPeer(err)
 		return nil, s.insecure(ctx, a, c, s.prove(ctx, a, c, short))
 	}
-	if v := s.prove(ctx, a, c, shortfall{}); !secured(v, a) {
+	if v := s.prove(ctx, a, c, shortfall{}); !s.passes(v, a, c) {
 		return nil, s.insecure(ctx, a, c, v)
 	}
 	// In TLS 1.3 our handshake ends before the server has judged our
@@ -100,18 +100,29 @@ func (s *Sender) prove(ctx context.Context, a *attempt, c *session, short shortf
 		CertificateRequested: c.handshake.requested,
 		Own:                  a.own.facts,
 		OwnRefused:           short.ownRefused,
+		Now:                  s.o.Now(),
 	}
 	if st := c.handshake.state; st != nil {
 		o.TLS = &c.handshake.serverTLS
 		o.Peer = s.o.Verifier.Judge(ctx, trust.Request{
-			Presented: st.PeerCertificates, Chain: c.handshake.chain, Domain: a.domain, Direction: domainsec.Outbound, Partner: a.partner, Now: s.o.Now(),
+			Presented: st.PeerCertificates, Chain: c.handshake.chain, Domain: a.domain, Direction: domainsec.Outbound, Partner: a.partner, Now: o.Now,
 		})
 	}
 	return domainsec.VerdictForServer(o, a.domain, a.partner)
 }
 
-// secured reports whether v lets mail of a.domain pass.
-func secured(v domainsec.Verdict, a *attempt) bool {
+// passes reports whether v lets mail of a.domain pass over c: because it is
+// secured, or because the partner's override passes over what is not known.
+func (s *Sender) passes(v domainsec.Verdict, a *attempt, c *session) bool {
+	c.overridden = v.Action == domainsec.ActionOrdinary && v.Unmarked
+	if c.overridden {
+		if c.log != nil {
+			c.log.Info(v.Detail, "Domain Security overridden, Reason:"+reasonWords(v.Reasons))
+		}
+		s.o.Logger.Warn("mail for a listed domain is let through without being domain-secured", "session", c.id, "domain", a.domain,
+			"connector", a.route.Connector, "remote", c.remote, "reasons", reasonWords(v.Reasons), "detail", v.Detail)
+		return true
+	}
 	return v.Action == domainsec.ActionSecure && v.Domain == a.domain && len(v.Reasons) == 0
 }
 

@@ -86,6 +86,8 @@ type session struct {
 	// offered: the first EHLO reply named STARTTLS.
 	offered   bool
 	handshake handshake
+	// overridden: it carries mail by its partner's override, which is not counted as secured.
+	overridden bool
 
 	messages  int64
 	opened    time.Time

@@ -76,7 +76,7 @@ func (s *Sender) outcomes(a *attempt, c *session, j job, res smtp.Result, silenc
 		out[i] = outcomeOf(c, a, r)
 		delivered = delivered || out[i].Disposition == queue.Delivered
 	}
-	if delivered && a.level == domainsec.LevelDomainSecure {
+	if delivered && a.level == domainsec.LevelDomainSecure && !c.overridden {
 		s.o.Counters.DomainSecuredMessageSent()
 	}
 	return out

@@ -114,15 +114,8 @@ func TestVerifyAgreesWithSessions(t *testing.T) {
 // from woodgrovebank.com is accepted, or else the reason of the reply.
 func (g *gateway) liveStatus(t *testing.T, l *pkitest.Leaf) string {
 	t.Helper()
-	s, _ := smtptest.Dial(t, g.addr)
+	s := g.dialWith(t, l)
 	defer s.Close()
-	s.Expect("EHLO mail1.woodgrovebank.com", "250-")
-	own := l.TLS()
-	s.StartTLS(&tls.Config{
-		InsecureSkipVerify:   true, // the server's certificate is not what is tested
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil },
-	})
-	s.Expect("EHLO mail1.woodgrovebank.com", "250-")
 	reply := s.Say("MAIL FROM:<amy@woodgrovebank.com>")
 	if strings.HasPrefix(reply, "250 ") {
 		return "Valid"
@@ -132,4 +125,79 @@ func (g *gateway) liveStatus(t *testing.T, l *pkitest.Leaf) string {
 		t.Fatalf("MAIL FROM: %q", reply)
 	}
 	return m[1]
+}
+
+// dialWith opens a session in TLS that presents a certificate.
+func (g *gateway) dialWith(t *testing.T, l *pkitest.Leaf) *smtptest.Client {
+	t.Helper()
+	s, _ := smtptest.Dial(t, g.addr)
+	s.Expect("EHLO mail1.woodgrovebank.com", "250-")
+	own := l.TLS()
+	s.StartTLS(&tls.Config{
+		InsecureSkipVerify:   true, // the server's certificate is not what is tested
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil },
+	})
+	s.Expect("EHLO mail1.woodgrovebank.com", "250-")
+	return s
+}
+
+// TestLetThroughUnmarked sends what is not secured and passes all the same: by
+// an override, and under a listed name that is shared.
+func TestLetThroughUnmarked(t *testing.T) {
+	crls := pkitest.NewCRLServer(t)
+	root := pkitest.NewRoot(t, pkitest.CAOptions{Name: "Woodgrove Root"})
+	crls.Set("/root.crl", root.CRL(t, pkitest.CRLOptions{}))
+	list := []string{crls.URL("/root.crl")}
+	tests := []struct {
+		name   string
+		leaf   pkitest.LeafOptions
+		change func(*directory.Partner)
+		marked bool
+		want   string // of MAIL FROM
+	}{
+		{"secured", pkitest.LeafOptions{Names: []string{"woodgrovebank.com"}, CRLs: list}, func(p *directory.Partner) { p.OverrideUntil = time.Now().Add(time.Hour) }, true, "250"},
+		{"override", pkitest.LeafOptions{Names: []string{"woodgrovebank.com"}}, func(p *directory.Partner) {
+			p.OverrideUntil, p.FromAlignment = time.Now().Add(time.Hour), directory.FromRefuse
+		}, false, "250"},
+		{"override that is over", pkitest.LeafOptions{Names: []string{"woodgrovebank.com"}}, func(p *directory.Partner) { p.OverrideUntil = time.Now().Add(-time.Minute) }, false, "454 4.7.5"},
+		{"override too far ahead", pkitest.LeafOptions{Names: []string{"woodgrovebank.com"}}, func(p *directory.Partner) { p.OverrideUntil = time.Now().Add(8 * 24 * time.Hour) }, false, "454 4.7.5"},
+		{"override of another fault", pkitest.LeafOptions{Names: []string{"fabrikam.com"}}, func(p *directory.Partner) { p.OverrideUntil = time.Now().Add(time.Hour) }, false, "454 4.7.5"},
+		{"shared name", pkitest.LeafOptions{Names: []string{"out.provider.example"}, CRLs: list}, func(p *directory.Partner) {
+			p.NameRule, p.Names, p.Shared = directory.NameRuleListed, []string{"out.provider.example"}, true
+		}, false, "250"},
+		{"listed name that is not shared", pkitest.LeafOptions{Names: []string{"out.provider.example"}, CRLs: list}, func(p *directory.Partner) {
+			p.NameRule, p.Names = directory.NameRuleListed, []string{"out.provider.example"}
+		}, false, "454 4.7.5"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inner := sink(t, nil)
+			g := start(t, configuration(t, t.TempDir(), handsOff("contoso.com", inner.Addr), func(c *directory.Configuration) {
+				c.Trust.Anchors = []directory.Anchor{{
+					File:  pkitest.WriteFile(t, "root.pem", pkitest.PEM(root.Certificate)),
+					Scope: directory.Scope{Domains: []smtp.Domain{mustDomain("woodgrovebank.com")}}, Revocation: directory.RevocationRequired,
+				}}
+				p := directory.Partner{
+					Domain: mustDomain("woodgrovebank.com"), Mode: directory.ModeEnforce, Send: true, Receive: true,
+					NameRule: directory.NameRuleDomain, Usage: directory.UsageMailServer, FromAlignment: directory.FromUnmarked,
+				}
+				tt.change(&p)
+				c.Partners = []directory.Partner{p}
+				c.Revocation.AllowPrivateTargets = true
+				c.ReceiveConnectors[0].TarpitInterval = 0
+			}))
+			s := g.dialWith(t, root.Issue(t, tt.leaf))
+			defer s.Close()
+			s.Expect("MAIL FROM:<amy@woodgrovebank.com>", tt.want)
+			if tt.want != "250" {
+				return
+			}
+			s.Expect("RCPT TO:<bob@contoso.com>", "250")
+			s.Expect("DATA", "354")
+			s.Expect(letter("amy@woodgrovebank.com", "let through")+".", "250 2.6.0")
+			if m := arrived(t, inner, "let through"); strings.Contains(m, "Mailpact-Domain-Secured:") != tt.marked {
+				t.Errorf("marked: %v, want %v:\n%s", !tt.marked, tt.marked, m)
+			}
+		})
+	}
 }

@@ -116,6 +116,9 @@ func (c *cache) policyHash(p *directory.Partner) uint64 {
 	field(string(p.Domain))
 	field(string(p.NameRule))
 	field(string(p.Usage))
+	if p.Shared {
+		field("shared")
+	}
 	for _, n := range p.Names {
 		field(n)
 	}
