@@ -1,18 +1,20 @@
 package certstore
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/hmac"
-	"crypto/pbkdf2"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf16"
 
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
@@ -182,11 +184,8 @@ func (p *pfxParts) readMAC(pfx cryptobyte.String) error {
 	if !algorithm.ReadASN1ObjectIdentifier(&oid) {
 		return errPFX
 	}
-	if err := p.add(count); err != nil {
-		return err
-	}
 	if oid.String() != oidPBMAC1 {
-		return nil
+		return p.add(count)
 	}
 	var params, kdf cryptobyte.String
 	if !algorithm.ReadASN1(&params, cbasn1.SEQUENCE) || !params.ReadASN1(&kdf, cbasn1.SEQUENCE) {
@@ -303,22 +302,27 @@ func (p *pfxParts) addKDF(kdf cryptobyte.String) error {
 // as the second part of a PFX whose first holds a key, so that the library
 // refuses a second key before it derives anything for it.
 func probeSafe(safe []byte, password string) ([]*x509.Certificate, error) {
-	probe, err := wrapSafe(safe, password)
-	if err != nil {
-		return nil, err
+	forms := [][]byte{bmpPassword(password)}
+	if password == "" {
+		forms = append(forms, nil) // how some programs write the empty password
 	}
-	_, leaf, others, err := pkcs12.DecodeChain(probe, password)
-	switch {
-	case err == nil:
-		return append([]*x509.Certificate{leaf}, others...), nil
-	case saysPKCS12(err, "exactly one key bag"):
-		return nil, pfxFault("its key lies below a second encryption, whose cost is not known before", mendPFX, nil)
-	case saysPKCS12(err, "certificate missing"):
-		return nil, nil
-	}
-	var unknown pkcs12.NotImplementedError
-	if errors.As(err, &unknown) {
-		return nil, decodingFault(err)
+	for _, form := range forms {
+		probe, err := wrapSafe(safe, form)
+		if err != nil {
+			return nil, err
+		}
+		_, leaf, others, err := pkcs12.DecodeChain(probe, password)
+		var unknown pkcs12.NotImplementedError
+		switch {
+		case err == nil:
+			return append([]*x509.Certificate{leaf}, others...), nil
+		case saysPKCS12(err, "exactly one key bag"):
+			return nil, pfxFault("its key lies below a second encryption, whose cost is not known before", mendPFX, nil)
+		case saysPKCS12(err, "certificate missing"):
+			return nil, nil
+		case errors.As(err, &unknown):
+			return nil, decodingFault(err)
+		}
 	}
 	return nil, decodingFault(pkcs12.ErrIncorrectPassword) // what comes of a wrong one is noise
 }
@@ -339,8 +343,17 @@ func probePlain(safes [][]byte) ([]*x509.Certificate, error) {
 	return out, nil
 }
 
+// bmpPassword is a password as PKCS #12 takes it (RFC 7292, appendix B.1).
+func bmpPassword(password string) []byte {
+	out := make([]byte, 0, 2*len(password)+2)
+	for _, u := range utf16.Encode([]rune(password)) {
+		out = binary.BigEndian.AppendUint16(out, u)
+	}
+	return append(out, 0, 0)
+}
+
 // wrapSafe makes a PFX of a throw-away key and safe.
-func wrapSafe(safe []byte, password string) ([]byte, error) {
+func wrapSafe(safe, password []byte) ([]byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("generating a key: %w", err)
@@ -367,10 +380,7 @@ func wrapSafe(safe []byte, password string) ([]byte, error) {
 			b.AddBytes(safe)
 		})
 	})
-	mac, err := probeMAC(authenticated, password)
-	if err != nil {
-		return nil, err
-	}
+	mac := probeMAC(authenticated, password)
 	return build(func(b *cryptobyte.Builder) {
 		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 			b.AddASN1Int64(3)
@@ -393,44 +403,31 @@ func addData(b *cryptobyte.Builder, data asn1.ObjectIdentifier, explicit cbasn1.
 	})
 }
 
-// probeMAC returns the MacData of a probe: PBMAC1 (RFC 9579) with one
-// iteration, since it protects nothing.
-func probeMAC(content []byte, password string) ([]byte, error) {
-	salt := []byte("probe")
-	key, err := pbkdf2.Key(sha256.New, password, salt, 1, sha256.Size)
-	if err != nil {
-		return nil, fmt.Errorf("deriving a key: %w", err)
+// probeMAC returns the MacData of a probe (RFC 7292, section 4 and appendix B)
+// with SHA-256 and one iteration, since it protects nothing.
+func probeMAC(content, password []byte) []byte {
+	const block = 64 // v of the appendix
+	salt := []byte("mailpact")
+	in := bytes.Repeat([]byte{3}, block) // D: the key of a MAC
+	for _, part := range [][]byte{salt, password} {
+		if n := (len(part) + block - 1) / block * block; n > 0 {
+			in = append(in, bytes.Repeat(part, n/len(part)+1)[:n]...)
+		}
 	}
-	h := hmac.New(sha256.New, key)
+	key := sha256.Sum256(in)
+	h := hmac.New(sha256.New, key[:])
 	h.Write(content)
-	hmacSHA256 := asn1.ObjectIdentifier{1, 2, 840, 113549, 2, 9}
-	algorithm := func(b *cryptobyte.Builder, oid asn1.ObjectIdentifier, params func(*cryptobyte.Builder)) {
-		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			b.AddASN1ObjectIdentifier(oid)
-			params(b)
-		})
-	}
-	none := func(b *cryptobyte.Builder) { b.AddASN1NULL() }
 	return build(func(b *cryptobyte.Builder) {
 		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 			b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-				algorithm(b, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 14}, func(b *cryptobyte.Builder) {
-					b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-						algorithm(b, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 12}, func(b *cryptobyte.Builder) {
-							b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-								b.AddASN1OctetString(salt)
-								b.AddASN1Int64(1)
-								b.AddASN1Int64(sha256.Size)
-								algorithm(b, hmacSHA256, none)
-							})
-						})
-						algorithm(b, hmacSHA256, none)
-					})
+				b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+					b.AddASN1ObjectIdentifier(asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1})
+					b.AddASN1NULL()
 				})
 				b.AddASN1OctetString(h.Sum(nil))
 			})
 			b.AddASN1OctetString(salt)
 			b.AddASN1Int64(1)
 		})
-	}), nil
+	})
 }

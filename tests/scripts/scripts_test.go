@@ -71,6 +71,11 @@ func TestScripts(t *testing.T) {
 			e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, "state"))
 			e.Setenv("TZ", "UTC")
 			e.Values[caKey{}] = &testCA{}
+			fixtures, err := filepath.Abs("../../internal/certstore/testdata/pfx")
+			if err != nil {
+				return err
+			}
+			e.Setenv("PFX", fixtures) // what other programs have exported
 			return os.Mkdir(filepath.Join(e.WorkDir, "home"), 0o700)
 		},
 		Condition: func(c string) (bool, error) {
