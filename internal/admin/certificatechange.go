@@ -264,6 +264,25 @@ func (s *Service) CertificateRemove(ctx context.Context, q CertificateRemoveRequ
 	return shown.CertificateRow, nil
 }
 
+// CertificateSealResponse says how many keys were sealed.
+type CertificateSealResponse struct {
+	Keys int `json:"keys"`
+}
+
+// CertificateSeal seals the private keys that lie unsealed in the data directory.
+func (s *Service) CertificateSeal(_ context.Context, _ Empty) (CertificateSealResponse, error) {
+	var r CertificateSealResponse
+	err := s.certificates.Change(func(store *certstore.Store) (err error) {
+		r.Keys, err = store.SealKeys()
+		return err
+	})
+	if err != nil {
+		return r, certificateError(err)
+	}
+	s.logger.Info("private keys were sealed", slog.Int("keys", r.Keys))
+	return r, nil
+}
+
 // MaxImportBytes bounds the data of a CertificateImportRequest, in octets.
 const MaxImportBytes = certstore.MaxImportBytes
 

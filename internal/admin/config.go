@@ -87,7 +87,7 @@ func readable(file string) error {
 // CheckFiles looks into the certificates, keys and anchors that a configuration
 // names, as the server that uses them will. It is directory.LoadOptions.Check.
 func CheckFiles(cfg *directory.Configuration) directory.Faults {
-	return append(certstore.Check(cfg.Certificates), trust.Check(cfg.Trust)...)
+	return append(append(certstore.CheckSeal(cfg.Server.KeySealFile), certstore.Check(cfg.Certificates)...), trust.Check(cfg.Trust)...)
 }
 
 // identityFindings returns what is unwise about the certificates and anchors of

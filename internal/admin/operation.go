@@ -90,6 +90,7 @@ func Operations() []Operation {
 		define(change("certificate.new", "Make a self-signed certificate."), (*Service).CertificateNew),
 		define(change("certificate.remove", "Remove a certificate that is not in use, or a pending request."), (*Service).CertificateRemove),
 		define(change("certificate.request", "Make a key and a certificate request for a CA."), (*Service).CertificateRequest),
+		define(change("certificate.seal", "Seal the private keys that lie unsealed in the data directory."), (*Service).CertificateSeal),
 		define(viewer("certificate.show", "Show a certificate or a pending request in full."), (*Service).CertificateShow),
 		define(viewer("certificate.verify", "Judge a certificate as a session would, with every path tried and one verdict."), (*Service).CertificateVerify),
 		define(viewer("counters.show", "Show the Domain Security counters and refusals by reason."), (*Service).CountersShow),

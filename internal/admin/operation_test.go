@@ -29,6 +29,7 @@ func TestOperations(t *testing.T) {
 		{"certificate.new", RoleAdministrator, true},
 		{"certificate.remove", RoleAdministrator, true},
 		{"certificate.request", RoleAdministrator, true},
+		{"certificate.seal", RoleAdministrator, true},
 		{"certificate.show", RoleViewer, false},
 		{"certificate.verify", RoleViewer, false},
 		{"counters.show", RoleViewer, false},

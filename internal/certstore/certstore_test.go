@@ -526,7 +526,7 @@ func TestKeysDirectoryAfterCrash(t *testing.T) {
 		t.Fatalf("%v, %v", created, err)
 	}
 	found := s.Findings([]smtp.Domain{"a.example"}, false)
-	if len(found) != 1 || !strings.Contains(found[0].Object, "-bb.crt") {
+	if len(found) != 2 || !strings.Contains(found[0].Object, "-bb.crt") || !strings.Contains(found[1].Text, "unsealed") {
 		t.Errorf("findings %v", found)
 	}
 }

@@ -29,12 +29,17 @@ type FileError struct {
 	Err     error  // the cause, or nil
 }
 
+// Text returns the problem and its cause.
+func (e *FileError) Text() string {
+	if e.Err == nil {
+		return e.Problem
+	}
+	return e.Problem + ": " + e.Err.Error()
+}
+
 // Error returns "FILE: PROBLEM. MEND.".
 func (e *FileError) Error() string {
-	s := e.File + ": " + e.Problem
-	if e.Err != nil {
-		s += ": " + e.Err.Error()
-	}
+	s := e.File + ": " + e.Text()
 	if e.Mend != "" {
 		s += ". " + e.Mend + "."
 	}

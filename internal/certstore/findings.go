@@ -23,7 +23,18 @@ func (s *Store) Findings(names []smtp.Domain, partners bool) []directory.Finding
 		out = append(out, directory.Finding{Level: level, Object: object, Text: text, Fix: fix})
 	}
 	for _, fe := range s.current.Load().damaged {
-		add(directory.LevelWarning, fe.File, "the file is damaged and its certificate not used: "+fe.Problem, damageMend(fe))
+		level := directory.LevelError
+		if automatic(fe) {
+			level = directory.LevelWarning
+		}
+		add(level, fe.File, "the file cannot be read and its certificate is not used: "+fe.Text(), damageMend(fe))
+	}
+	if n := len(s.unsealed()); n > 0 {
+		fix := "Run mailpact cert seal"
+		if s.seal == nil {
+			fix = "Make (umask 077; head -c 32 /dev/urandom > FILE), write keySealFile: FILE under server, reload, and run mailpact cert seal"
+		}
+		add(directory.LevelWarning, s.keysDirectory, fmt.Sprintf("private keys lie there unsealed (%d): who can read the disk or a copy of it has them", n), fix)
 	}
 	for _, c := range s.All() {
 		if c.keyReadable != 0 {
@@ -70,9 +81,15 @@ func judge(c *Certificate, now time.Time, partners bool) directory.Finding {
 
 func day(t time.Time) string { return t.UTC().Format("2006-01-02") }
 
+// automatic reports whether fe is about a file of EnsureSelfSigned, which can be
+// made again.
+func automatic(fe *FileError) bool {
+	return strings.HasPrefix(filepath.Base(fe.File), selfSignedPrefix)
+}
+
 // damageMend says what to do about a damaged file in the keys directory.
 func damageMend(fe *FileError) string {
-	if strings.HasPrefix(filepath.Base(fe.File), selfSignedPrefix) {
+	if automatic(fe) {
 		return "Delete the pair; another is made at the next start"
 	}
 	return fe.Mend

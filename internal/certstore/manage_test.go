@@ -300,7 +300,7 @@ func TestChangesAfterCrash(t *testing.T) {
 	if err != nil || len(again.All()) != 0 {
 		t.Fatalf("%v: %d certificates", err, len(again.All()))
 	}
-	if f := again.Findings(nil, false); len(f) != 1 || !strings.Contains(f[0].Text, "the file is damaged") {
+	if f := again.Findings(nil, false); len(f) != 1 || !strings.Contains(f[0].Text, "the file cannot be read") {
 		t.Errorf("findings: %v", f)
 	}
 }

@@ -52,6 +52,7 @@ type Pending struct {
 	Created      time.Time
 	base         string
 	key          crypto.Signer
+	keySealed    bool
 }
 
 // Thumbprint returns the SHA-1 thumbprint of the request in upper-case hex, by
@@ -154,14 +155,14 @@ func (s *Store) readPending(base string) (*Pending, error) {
 	if err != nil {
 		return nil, &FileError{File: path, Problem: "the request cannot be read", Mend: "Remove its files and make another", Err: err}
 	}
-	key, _, err := readKey(base+keyExtension, s.seal)
+	key, file, err := readKey(base+keyExtension, s.seal)
 	if err != nil {
 		return nil, err
 	}
 	if !samePublicKey(key.Public(), request.PublicKey) {
 		return nil, &FileError{File: path, Problem: "the key beside it belongs to another request", Mend: "Remove its files and make another"}
 	}
-	return &Pending{Request: request, FriendlyName: m.FriendlyName, Exportable: m.Exportable, Created: m.Created, base: base, key: key}, nil
+	return &Pending{Request: request, FriendlyName: m.FriendlyName, Exportable: m.Exportable, Created: m.Created, base: base, key: key, keySealed: file.sealed}, nil
 }
 
 // readMetadata reads the .json beside a certificate. Without one it is enabled

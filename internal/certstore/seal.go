@@ -1,6 +1,7 @@
 package certstore
 
 import (
+	"crypto"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
@@ -125,4 +126,47 @@ func (s *Seal) open(path string, b *pem.Block) ([]byte, error) {
 		return nil, &FileError{File: path, Problem: "the sealed key is damaged", Mend: "Restore it from a backup: mailpact cert import BACKUP.pfx"}
 	}
 	return plain, nil
+}
+
+// plainKey is a key in the keys directory that lies unsealed.
+type plainKey struct {
+	base string
+	key  crypto.Signer
+}
+
+// unsealed returns the keys that lie unsealed.
+func (s *Store) unsealed() []plainKey {
+	var out []plainKey
+	for _, c := range s.All() {
+		if key, ok := c.TLS.PrivateKey.(crypto.Signer); ok && c.Managed() && !c.KeySealed {
+			out = append(out, plainKey{c.base, key})
+		}
+	}
+	for _, p := range s.Pending() {
+		if !p.keySealed {
+			out = append(out, plainKey{p.base, p.key})
+		}
+	}
+	return out
+}
+
+// SealKeys seals the keys in the keys directory that lie there plain, each in
+// one step, and returns how many they were. The error is a *Fault without a
+// seal.
+func (s *Store) SealKeys() (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seal == nil {
+		return 0, &Fault{
+			Kind: FaultState, Field: "server.keySealFile", Problem: "there is nothing to seal keys with",
+			Mend: "Make (umask 077; head -c 32 /dev/urandom > FILE), write keySealFile: FILE under server, and reload",
+		}
+	}
+	plain := s.unsealed()
+	for i, p := range plain {
+		if err := s.writeKey(p.base, p.key); err != nil {
+			return i, errors.Join(err, s.refresh())
+		}
+	}
+	return len(plain), s.refresh()
 }

@@ -79,6 +79,16 @@ func (s *Store) All() []*Certificate { return s.current.Load().certificates }
 // which they were made. The caller must not change the slice.
 func (s *Store) Pending() []*Pending { return s.current.Load().pending }
 
+// Damage returns what in the keys directory cannot be read, as FileErrors joined
+// into one error, or nil.
+func (s *Store) Damage() error {
+	var errs []error
+	for _, d := range s.current.Load().damaged {
+		errs = append(errs, d)
+	}
+	return errors.Join(errs...)
+}
+
 // refresh reads the keys directory and puts on the shelf what it holds.
 func (s *Store) refresh() error {
 	next, err := s.readKeysDirectory()

@@ -17,6 +17,7 @@ func newCertificate(g *globals) *cobra.Command {
 		newCertificateList(o), newCertificatePending(o), newCertificateShow(o),
 		newCertificateNew(o), newCertificateRequest(o), newCertificateClone(o), newCertificateRenew(o),
 		newCertificateImport(o), newCertificateExport(o), newCertificateEnable(o), newCertificateRemove(o),
+		newCertificateSeal(o),
 	}
 	for _, verb := range own {
 		o.addFlags(verb)

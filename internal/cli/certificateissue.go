@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -203,4 +204,26 @@ is refused until another as good carries its names: enable the replacement first
 	}
 	addDryRun(c, &q.DryRun)
 	return c
+}
+
+func newCertificateSeal(o *certificateOptions) *cobra.Command {
+	return &cobra.Command{
+		Use:   "seal",
+		Short: "Seal the private keys that lie unsealed in the data directory",
+		Long: `Encrypt the private keys in the data directory (AES-256-GCM) under the seal that
+server.keySealFile names or systemd hands over. Keys that are made or imported
+while there is a seal are sealed from the start. Without the seal's file sealed
+keys are lost: keep it apart from the data directory and from its backups.`,
+		Args: noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			r, err := callCertificate[admin.CertificateSealResponse](c, o, "certificate.seal", admin.Empty{})
+			if err != nil {
+				return err
+			}
+			return o.render(c, r, func(w io.Writer) error {
+				_, err := fmt.Fprintf(w, "private keys sealed: %d\n", r.Keys)
+				return err
+			})
+		},
+	}
 }

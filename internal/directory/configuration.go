@@ -56,6 +56,9 @@ type Server struct {
 	AdminSocket   string
 	HTTP          string           // host:port of health and metrics; empty: off
 	Resolvers     []netip.AddrPort // empty: the system's
+	// KeySealFile seals the private keys in the data directory; empty: the
+	// systemd credential does, if there is one.
+	KeySealFile string
 }
 
 // CertificateFile names a certificate (leaf first, then intermediates) and its key. Paths are absolute.

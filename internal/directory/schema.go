@@ -77,6 +77,10 @@ func serverObject() object[Server] {
 				key: "resolvers", doc: "DNS servers for every look-up: MX, smart host, CRL; [127.0.0.1:5300] say. [] is the system's.", def: "[]",
 				read: into(func(s *Server) *[]netip.AddrPort { return &s.Resolvers }, listOf(readResolver)),
 			},
+			{
+				key: "keySealFile", doc: `File of 32 to 4096 random octets that seals the private keys in the data directory. "" is the systemd credential mailpact-key-seal, if there is one; else keys lie unsealed.`, def: `""`,
+				read: into(func(s *Server) *string { return &s.KeySealFile }, readOptionalPath),
+			},
 		},
 		unavailable: unavailableInServer(),
 	}

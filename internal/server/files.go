@@ -2,7 +2,7 @@ package server
 
 import (
 	"context"
-	"path/filepath"
+	"errors"
 	"time"
 
 	"mailpact/internal/admin"
@@ -24,10 +24,12 @@ func OpenFiles(o ConfigureOptions) (*admin.Service, func() error, error) {
 		return nil, nil, err
 	}
 	release := func() error { return unlock(context.Background()) }
-	store, err := certstore.Open(certstore.Options{Files: cfg.Certificates, KeysDirectory: filepath.Join(cfg.Server.DataDirectory, "keys")})
+	store, err := openCertificates(cfg, time.Now)
+	if err == nil {
+		err = store.Damage() // what cannot be read would look as if it were not there
+	}
 	if err != nil {
-		_ = release() // the fault of the files is what matters
-		return nil, nil, err
+		return nil, nil, errors.Join(err, release())
 	}
 	return admin.New(admin.Options{Directory: directory.New(cfg), Certificates: storeAlone{store}, Now: time.Now}), release, nil
 }

@@ -5,9 +5,11 @@ import (
 	"crypto/x509"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"mailpact/internal/admin"
 	"mailpact/internal/certstore"
@@ -81,9 +83,7 @@ func (s *Server) openTrust(context.Context) error {
 // readIdentity reads the files that cfg names, and makes a self-signed
 // certificate when it names none. Nothing in force is touched.
 func (s *Server) readIdentity(cfg *directory.Configuration) (*identity, error) {
-	store, err := certstore.Open(certstore.Options{
-		Files: cfg.Certificates, KeysDirectory: filepath.Join(cfg.Server.DataDirectory, "keys"), Now: s.o.Now,
-	})
+	store, err := openCertificates(cfg, s.o.Now)
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +99,18 @@ func (s *Server) readIdentity(cfg *directory.Configuration) (*identity, error) {
 		return nil, err
 	}
 	return &identity{certificates: store, verifier: verifier}, nil
+}
+
+// openCertificates opens our own certificates with the seal of their keys: the
+// file that cfg names, or what systemd hands over.
+func openCertificates(cfg *directory.Configuration, now func() time.Time) (*certstore.Store, error) {
+	seal, err := certstore.OpenSeal(cfg.Server.KeySealFile, os.Getenv("CREDENTIALS_DIRECTORY"))
+	if err != nil {
+		return nil, err
+	}
+	return certstore.Open(certstore.Options{
+		Files: cfg.Certificates, KeysDirectory: filepath.Join(cfg.Server.DataDirectory, "keys"), Seal: seal, Now: now,
+	})
 }
 
 func (s *Server) ensureSelfSigned(store *certstore.Store, cfg *directory.Configuration) error {
