@@ -131,9 +131,11 @@ type VerifiedRevocation struct {
 // VerifiedSource is a list or responder that was consulted.
 type VerifiedSource struct {
 	Kind       string    `json:"kind"`
-	Address    string    `json:"address"`
+	Address    string    `json:"address"` // URL or file
+	Issuer     string    `json:"issuer,omitempty"`
+	Number     string    `json:"number,omitempty"`
+	Used       bool      `json:"used"`
 	Error      string    `json:"error,omitempty"`
-	Fetched    time.Time `json:"fetched,omitzero"`
 	ThisUpdate time.Time `json:"thisUpdate,omitzero"`
 	NextUpdate time.Time `json:"nextUpdate,omitzero"`
 }
@@ -179,7 +181,7 @@ func VerifyCertificate(ctx context.Context, e VerifyEnvironment, r CertificateVe
 	if len(v.presented) == 0 {
 		return v.unparsed(started), nil
 	}
-	revocation, done, err := v.revocation()
+	revocation, done, err := v.revocationSource()
 	if err != nil {
 		return CertificateVerifyResponse{}, err
 	}

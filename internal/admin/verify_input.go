@@ -2,21 +2,14 @@ package admin
 
 import (
 	"bytes"
-	"context"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"log/slog"
-	"os"
 	"strings"
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
 
-	"mailpact/internal/directory"
-	"mailpact/internal/dnsx"
-	"mailpact/internal/domainsec"
-	"mailpact/internal/revocation"
 	"mailpact/internal/trust"
 )
 
@@ -111,64 +104,4 @@ func (v *verification) keep(into *[]*x509.Certificate, found []parsed) {
 		}
 		*into = append(*into, p.certificate)
 	}
-}
-
-// PathRevocation shows the CRL checker to trust, which may not import it.
-type PathRevocation struct{ Checker *revocation.Checker }
-
-var _ trust.Revocation = PathRevocation{}
-
-// CheckPath asks for every certificate of path but the anchor.
-func (p PathRevocation) CheckPath(ctx context.Context, path []*x509.Certificate) trust.PathStatus {
-	s := p.Checker.CheckPath(ctx, path)
-	return trust.PathStatus{Status: s.Status, Detail: s.Detail, ThisUpdate: s.ThisUpdate, ValidUntil: s.ValidUntil}
-}
-
-// Generation changes whenever an answer may have changed.
-func (p PathRevocation) Generation() uint64 { return p.Checker.Generation() }
-
-// notAsked answers that nobody wants to know.
-type notAsked struct{}
-
-func (notAsked) CheckPath(context.Context, []*x509.Certificate) trust.PathStatus {
-	return trust.PathStatus{Status: domainsec.RevocationNotRequired}
-}
-
-func (notAsked) Generation() uint64 { return 0 }
-
-// revocation makes what answers about revocation, and what ends it.
-func (v *verification) revocation() (trust.Revocation, func(), error) {
-	nothing := func() {}
-	switch v.mode {
-	case RevocationNone:
-		return notAsked{}, nothing, nil
-	case RevocationFiles:
-		return nil, nil, invalid("revocation", "CRLs from files are not built yet")
-	}
-	if v.environment.Revocation != nil {
-		return v.environment.Revocation, nothing, nil
-	}
-	var settings directory.Revocation
-	servers := dnsx.NewStub(nil, dnsx.StubOptions{})
-	if cfg := v.environment.Configuration; cfg != nil {
-		settings = cfg.Revocation
-		servers = dnsx.NewStub(cfg.Server.Resolvers, dnsx.StubOptions{})
-	}
-	cache, err := os.MkdirTemp("", "mailpact-verify-")
-	if err != nil {
-		return nil, nil, fmt.Errorf("making a directory for CRLs: %w", err)
-	}
-	remove := func() {
-		if err := os.RemoveAll(cache); err != nil {
-			slog.Default().Warn("removing the directory of fetched CRLs", slog.String("directory", cache), slog.Any("error", err))
-		}
-	}
-	checker, err := revocation.Open(revocation.Options{
-		Directory: cache, Settings: settings, Resolver: servers, Now: v.clock,
-	})
-	if err != nil {
-		remove()
-		return nil, nil, err
-	}
-	return PathRevocation{Checker: checker}, func() { checker.Stop(); remove() }, nil
 }

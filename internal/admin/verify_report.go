@@ -120,7 +120,8 @@ func verifiedRevocation(c *domainsec.RevocationCheck) *VerifiedRevocation {
 	}
 	for _, s := range c.Sources {
 		r.Sources = append(r.Sources, VerifiedSource{
-			Kind: s.Kind, Address: s.Address, Error: s.Error, Fetched: s.Fetched, ThisUpdate: s.ThisUpdate, NextUpdate: s.NextUpdate,
+			Kind: s.Kind, Address: s.Address, Issuer: s.Issuer, Number: s.Number, Used: s.Used, Error: s.Error,
+			ThisUpdate: s.ThisUpdate, NextUpdate: s.NextUpdate,
 		})
 	}
 	return r

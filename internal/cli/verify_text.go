@@ -89,11 +89,17 @@ func writeRevocation(t *errWriter, inner string, r *admin.VerifiedRevocation) {
 	t.line("%srevocation %s (took %d ms)", inner, text, r.Milliseconds)
 	for _, s := range r.Sources {
 		what := s.Kind + " " + s.Address
-		if !s.Fetched.IsZero() {
-			what += ", fetched " + utc(s.Fetched)
+		if s.Number != "" {
+			what += ", number " + s.Number
+		}
+		if !s.ThisUpdate.IsZero() {
+			what += ", of " + utc(s.ThisUpdate)
+		}
+		if !s.NextUpdate.IsZero() {
+			what += ", next " + utc(s.NextUpdate)
 		}
 		if s.Error != "" {
-			what += ": " + s.Error
+			what += ": not used: " + s.Error
 		}
 		t.line("%s           %s", inner, what)
 	}

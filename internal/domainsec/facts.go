@@ -127,13 +127,14 @@ type RevocationCheck struct {
 
 // RevocationSource is one list or responder that was consulted.
 type RevocationSource struct {
-	Kind    string // "CRL", "delta CRL" or "OCSP"
+	Kind    string // "complete CRL", "delta CRL" or "OCSP"
 	Address string // a URL, or the file it came from
-	Error   string // why it could not be used; "" when it was
-	// Fetched is when it was had; zero when it never was, or came from a file.
-	Fetched    time.Time
-	ThisUpdate time.Time
-	NextUpdate time.Time
+	Issuer  string
+	Number  string // CRL number; "" when there is none
+	Used    bool   // the answer rests on it
+	Error   string // why it does not; "" when it does
+	// ThisUpdate and NextUpdate bound its use; zero when it could not be had.
+	ThisUpdate, NextUpdate time.Time
 }
 
 // PathFacts is one candidate path from the peer's certificate to an anchor.

@@ -60,6 +60,8 @@ type Status struct {
 	// ValidUntil is when the answer ends: the earliest nextUpdate used. When
 	// unknown it is the time from which asking again may help. Zero: no end.
 	ValidUntil time.Time
+	// Answers are those for single certificates, leaf first.
+	Answers []Answer
 }
 
 // Checker answers by CRLs. It is made by Open and safe for concurrent use.
@@ -143,7 +145,11 @@ func (c *Checker) Explain(ctx context.Context, path []*x509.Certificate) ([]Answ
 	answers := make([]Answer, len(path)-1)
 	var wg sync.WaitGroup
 	for i := range answers {
-		wg.Go(func() { answers[i] = c.check(ctx, path[i], path[i+1:]) })
+		wg.Go(func() {
+			started := time.Now()
+			answers[i] = c.check(ctx, path[i], path[i+1:])
+			answers[i].Took = time.Since(started)
+		})
 	}
 	wg.Wait()
 	return answers, nil
@@ -165,7 +171,7 @@ func combine(answers []Answer) Status {
 			worst = domainsec.RevocationUnknown
 		}
 	}
-	result := Status{Status: worst}
+	result := Status{Status: worst, Answers: answers}
 	var details []string
 	for _, a := range answers {
 		if a.Status == worst && a.Detail != "" {

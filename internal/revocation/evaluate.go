@@ -51,6 +51,8 @@ type Answer struct {
 	// none was. A Checker sets it when unknown to the time from which asking
 	// again may help.
 	ValidUntil time.Time
+	// Took is how long a Checker needed, fetches included.
+	Took time.Duration
 }
 
 // Source is one CRL or OCSP answer that was looked at for a certificate.

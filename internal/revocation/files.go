@@ -4,6 +4,8 @@ import (
 	"crypto/x509"
 	"slices"
 	"time"
+
+	"mailpact/internal/domainsec"
 )
 
 // Files answers by CRLs that somebody hands over and by nothing else: nothing
@@ -38,4 +40,16 @@ func NewFiles(lists []*List, signers []*x509.Certificate) *Files {
 // when the answers must hold.
 func (f *Files) CheckPath(path []*x509.Certificate, now time.Time) []Answer {
 	return Evaluate(Question{Path: path, Lists: f.lists, Signers: f.signers, Now: now})
+}
+
+// Status makes one answer of those of CheckPath, by the rules of
+// Checker.CheckPath. A path that is none is unknown.
+func (f *Files) Status(path []*x509.Certificate, now time.Time) Status {
+	switch {
+	case len(path) == 1 && path[0] != nil:
+		return Status{Status: domainsec.RevocationNotRequired, Detail: "the certificate is itself the anchor"}
+	case len(path) == 0 || len(path) > maxPathLength || slices.Contains(path, nil):
+		return Status{Detail: "a path of that kind cannot be checked"}
+	}
+	return combine(f.CheckPath(path, now))
 }
