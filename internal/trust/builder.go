@@ -38,6 +38,23 @@ type BuildRequest struct {
 	Intermediates []*x509.Certificate // of the store; they are tried before the presented ones
 	SystemRoots   *x509.CertPool      // nil: none
 	Now           time.Time
+	// Policy is what certificate policies are asked of every path; the zero
+	// value accepts any, as mail does.
+	Policy PolicyInputs
+}
+
+// PolicyInputs are the inputs (c) and (e) to (g) of path validation (RFC 5280,
+// section 6.1.1). The zero value asks for nothing: certificates may still ask for
+// policies themselves, by policy constraints.
+type PolicyInputs struct {
+	// Policies is the user-initial-policy-set; empty stands for anyPolicy.
+	Policies []x509.OID
+	// RequireExplicit: a path must be valid for at least one of Policies.
+	RequireExplicit bool
+	// InhibitMapping: no policy may be mapped to another.
+	InhibitMapping bool
+	// InhibitAny: anyPolicy in a certificate stands for no policy.
+	InhibitAny bool
 }
 
 // Anchor is a certificate that is trusted by itself.
