@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"mailpact/internal/certstore"
 	"mailpact/internal/directory"
@@ -87,7 +88,8 @@ func readable(file string) error {
 // CheckFiles looks into the certificates, keys and anchors that a configuration
 // names, as the server that uses them will. It is directory.LoadOptions.Check.
 func CheckFiles(cfg *directory.Configuration) directory.Faults {
-	return append(append(certstore.CheckSeal(cfg.Server.KeySealFile), certstore.Check(cfg.Certificates)...), trust.Check(cfg.Trust)...)
+	return slices.Concat(certstore.CheckSeal(cfg.Server.KeySealFile), certstore.Check(cfg.Certificates), trust.Check(cfg.Trust),
+		checkAccounts(cfg.Server.AccountsFile))
 }
 
 // identityFindings returns what is unwise about the certificates and anchors of

@@ -84,6 +84,7 @@ Exit codes: 0 yes, 1 no or failed, 2 usage or unreadable input, 3 server not rea
 	root.AddCommand(
 		newServe(),
 		newConfig(g),
+		newAccount(),
 		newQueue(g),
 		newMessage(g),
 		newCertificate(g),

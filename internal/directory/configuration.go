@@ -59,6 +59,8 @@ type Server struct {
 	// KeySealFile seals the private keys in the data directory; empty: the
 	// systemd credential does, if there is one.
 	KeySealFile string
+	// AccountsFile lists who may authenticate (package accounts); empty: nobody.
+	AccountsFile string
 }
 
 // CertificateFile names a certificate (leaf first, then intermediates) and its key. Paths are absolute.
@@ -247,6 +249,9 @@ const (
 	// GroupExchangeServers are our own inner servers, which may relay to any
 	// domain and are never marked.
 	GroupExchangeServers PermissionGroup = "ExchangeServers"
+	// GroupExchangeUsers are clients that have authenticated: they may submit to
+	// any domain, as senders of our own domains, and are never marked.
+	GroupExchangeUsers PermissionGroup = "ExchangeUsers"
 )
 
 // AuthMechanism is an element of a receive connector's AuthMechanism.
@@ -258,6 +263,9 @@ type AuthMechanism string
 const (
 	AuthTLS                   AuthMechanism = "Tls"
 	AuthExternalAuthoritative AuthMechanism = "ExternalAuthoritative"
+	// AuthBasic offers AUTH, and AuthBasicRequireTLS offers it in TLS only.
+	AuthBasic           AuthMechanism = "BasicAuth"
+	AuthBasicRequireTLS AuthMechanism = "BasicAuthRequireTLS"
 )
 
 // ReceiveConnector is one set of listeners with its rules (reference, 5.2).
@@ -291,8 +299,11 @@ type ReceiveConnector struct {
 	MaxHeaderSize               int64
 	MaxRecipientsPerMessage     int64
 	MaxProtocolErrors           int64
-	MaxHopCount                 int64
-	MaxInboundConnection        int64
+	// MaxLogonFailures is how many times a client may fail to authenticate in a
+	// session; the next failure ends it.
+	MaxLogonFailures     int64
+	MaxHopCount          int64
+	MaxInboundConnection int64
 	// MaxInboundConnectionPerSource counts connections of one client: an IPv4
 	// address, or an IPv6 network of 64 bits.
 	MaxInboundConnectionPerSource int64
@@ -311,6 +322,12 @@ type ReceiveConnector struct {
 
 // HasTLS reports whether the connector offers STARTTLS.
 func (c *ReceiveConnector) HasTLS() bool { return c.authenticates(AuthTLS) }
+
+// HasBasicAuth reports whether clients can authenticate with a password, in TLS at least.
+func (c *ReceiveConnector) HasBasicAuth() bool { return c.authenticates(AuthBasic) }
+
+// BasicAuthNeedsTLS reports whether they can in TLS only.
+func (c *ReceiveConnector) BasicAuthNeedsTLS() bool { return c.authenticates(AuthBasicRequireTLS) }
 
 // ExternallySecured reports whether every client of the connector counts as an
 // inner server of our own.

@@ -118,6 +118,7 @@ func defaultReceiveConnector() ReceiveConnector {
 		MaxHeaderSize:               64 << 10,
 		MaxRecipientsPerMessage:     200,
 		MaxProtocolErrors:           5,
+		MaxLogonFailures:            3,
 		MaxHopCount:                 30,
 		MaxInboundConnection:        5000,
 		TarpitInterval:              5 * time.Second,

@@ -160,6 +160,9 @@ func (fs *findings) receiveConnectors(c *Configuration) {
 		if r.BareLineFeeds == smtp.BareLinesNormalize && r.Grants(GroupAnonymousUsers) {
 			fs.warn(object, "bare line ends from everybody are normalised, which lets a sender smuggle messages past other servers", "Write bareLineFeeds: reject")
 		}
+		if r.HasBasicAuth() && !r.BasicAuthNeedsTLS() {
+			fs.warn(object, "passwords may be sent in the clear", "Add BasicAuthRequireTLS to authMechanism")
+		}
 		if r.ExternallySecured() {
 			fs.externallySecured(object, r)
 		}

@@ -81,6 +81,10 @@ func serverObject() object[Server] {
 				key: "keySealFile", doc: `File of 32 to 4096 random octets that seals the private keys in the data directory. "" is the systemd credential mailpact-key-seal, if there is one; else keys lie unsealed.`, def: `""`,
 				read: into(func(s *Server) *string { return &s.KeySealFile }, readOptionalPath),
 			},
+			{
+				key: "accountsFile", doc: `Who may authenticate on connectors with BasicAuth: lines NAME:HASH, made with mailpact account line NAME. "" is nobody.`, def: `""`,
+				read: into(func(s *Server) *string { return &s.AccountsFile }, readOptionalPath),
+			},
 		},
 		unavailable: unavailableInServer(),
 	}

@@ -49,12 +49,12 @@ func receiveConnectorRules() []field[ReceiveConnector] {
 			read: into(func(r *r) *string { return &r.Banner }, readBanner),
 		},
 		{
-			key: "authMechanism", doc: "Tls offers STARTTLS; None alone offers nothing; ExternalAuthoritative takes every client for an inner server of our own.", def: "[Tls]",
-			read: into(func(r *r) *[]AuthMechanism { return &r.AuthMechanism }, orNone(choice([]AuthMechanism{AuthTLS, AuthExternalAuthoritative}, "Integrated", "BasicAuth", "BasicAuthRequireTLS", "ExchangeServer"))),
+			key: "authMechanism", doc: "Tls offers STARTTLS; BasicAuth offers AUTH to the accounts of server.accountsFile, with BasicAuthRequireTLS in TLS only; None alone offers nothing; ExternalAuthoritative takes every client for an inner server of our own.", def: "[Tls]",
+			read: into(func(r *r) *[]AuthMechanism { return &r.AuthMechanism }, orNone(choice([]AuthMechanism{AuthTLS, AuthBasic, AuthBasicRequireTLS, AuthExternalAuthoritative}, "Integrated", "ExchangeServer"))),
 		},
 		{
-			key: "permissionGroups", doc: "Who may submit: AnonymousUsers is anybody, Partners are sessions secured for a partner, ExchangeServers are inner servers, which may relay anywhere; None alone is nobody.", def: "[AnonymousUsers, Partners]",
-			read: into(func(r *r) *[]PermissionGroup { return &r.PermissionGroups }, orNone(choice([]PermissionGroup{GroupAnonymousUsers, GroupPartners, GroupExchangeServers}, "ExchangeUsers", "ExchangeLegacyServers", "Custom"))),
+			key: "permissionGroups", doc: "Who may submit: AnonymousUsers is anybody, Partners are sessions secured for a partner, ExchangeUsers are clients that have authenticated and may submit to any domain as senders of accepted ones, ExchangeServers are inner servers, which may relay anywhere; None alone is nobody.", def: "[AnonymousUsers, Partners]",
+			read: into(func(r *r) *[]PermissionGroup { return &r.PermissionGroups }, orNone(choice([]PermissionGroup{GroupAnonymousUsers, GroupPartners, GroupExchangeUsers, GroupExchangeServers}, "ExchangeLegacyServers", "Custom"))),
 		},
 		{
 			key: "domainSecureEnabled", doc: "Whether clients are asked for a certificate and partners' mail is secured. Needs Tls.", def: "false", sample: "true",
@@ -105,6 +105,10 @@ func receiveConnectorLimits() []field[ReceiveConnector] {
 		{
 			key: "maxProtocolErrors", doc: "Errors before a session is ended.", def: "5",
 			read: into(func(r *r) *int64 { return &r.MaxProtocolErrors }, readCount),
+		},
+		{
+			key: "maxLogonFailures", doc: "Failures to authenticate that a session may have; the next one ends it.", def: "3",
+			read: into(func(r *r) *int64 { return &r.MaxLogonFailures }, readCount),
 		},
 		{
 			key: "maxHopCount", doc: "Received fields before a message counts as looping.", def: "30",

@@ -84,7 +84,7 @@ func unavailableInAcceptedDomain() map[string]string {
 
 func unavailableInReceiveConnector() map[string]string {
 	return with(unavailable(
-		"usage", "tlscertificatename", "tlsdomaincapabilities", "messageratesource", "maxlogonfailures", "maxlocalhopcount",
+		"usage", "tlscertificatename", "tlsdomaincapabilities", "messageratesource", "maxlocalhopcount",
 		"extendedprotectionpolicy", "suppressxanonymoustls", "enableauthgssapi", "authtarpitinterval", "maxacknowledgementdelay",
 		"orarenabled",
 		"longaddressesenabled", "enabled", "comment",

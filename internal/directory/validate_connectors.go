@@ -23,6 +23,7 @@ func (k *checker) receiveConnectors(c *Configuration) {
 			k.fault(path+".requireTLS", "requireTLS needs Tls", "Write authMechanism: [Tls], or requireTLS: false")
 		}
 		k.externallySecured(path, r)
+		k.basicAuth(path, r, c.Server.AccountsFile)
 		// Two unlimited times do not contradict each other.
 		if r.ConnectionTimeout <= r.ConnectionInactivityTimeout && r.ConnectionTimeout != Unlimited {
 			k.fault(path+".connectionTimeout", fmt.Sprintf("connectionTimeout (%s) must exceed connectionInactivityTimeout (%s)",
@@ -62,6 +63,25 @@ func (k *checker) externallySecured(path string, r *ReceiveConnector) {
 		if !onlyInside(text) {
 			k.fault(fmt.Sprintf("%s.bindings[%d]", path, i), quoted(text)+" would be an open relay: the connector takes every client for an inner server", "Write remoteIPRanges: with the inner servers' loopback or private addresses, or a loopback or private binding")
 		}
+	}
+}
+
+// basicAuth holds the rules of authentication by password together.
+func (k *checker) basicAuth(path string, r *ReceiveConnector, accounts string) {
+	basic, inTLS, granted := r.HasBasicAuth(), r.BasicAuthNeedsTLS(), r.Grants(GroupExchangeUsers)
+	switch {
+	case inTLS && !basic:
+		k.fault(path+".authMechanism", "BasicAuthRequireTLS needs BasicAuth", "Write authMechanism: [Tls, BasicAuth, BasicAuthRequireTLS]")
+	case inTLS && !r.HasTLS():
+		k.fault(path+".authMechanism", "BasicAuthRequireTLS needs Tls", "Write authMechanism: [Tls, BasicAuth, BasicAuthRequireTLS]")
+	case basic && !granted:
+		k.fault(path+".permissionGroups", "BasicAuth needs ExchangeUsers, or who authenticates may do nothing", "Add ExchangeUsers to permissionGroups, or take BasicAuth out of authMechanism")
+	case granted && !basic:
+		k.fault(path+".permissionGroups", "ExchangeUsers needs BasicAuth, or nobody can become one", "Write authMechanism: [Tls, BasicAuth, BasicAuthRequireTLS], or take ExchangeUsers out of permissionGroups")
+	case basic && r.authenticates(AuthExternalAuthoritative):
+		k.fault(path+".authMechanism", "BasicAuth contradicts ExternalAuthoritative, which takes every client for authenticated", "Write a connector of its own for clients with accounts")
+	case basic && accounts == "":
+		k.fault(path+".authMechanism", "BasicAuth needs accounts", "Write accountsFile: PATH under server, and make its lines with mailpact account line NAME")
 	}
 }
 

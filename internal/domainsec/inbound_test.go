@@ -272,7 +272,7 @@ func TestPermissionsFor(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			c := &directory.ReceiveConnector{PermissionGroups: tt.groups}
-			if got := PermissionsFor(tt.verdict, c); got != tt.want {
+			if got := PermissionsFor(tt.verdict, c, false); got != tt.want {
 				t.Errorf("got %v, want %v", got, tt.want)
 			}
 		})
@@ -281,13 +281,28 @@ func TestPermissionsFor(t *testing.T) {
 		AuthMechanism:    []directory.AuthMechanism{directory.AuthExternalAuthoritative},
 		PermissionGroups: []directory.PermissionGroup{directory.GroupExchangeServers},
 	}
-	if got := PermissionsFor(Verdict{Action: ActionOrdinary}, inner); got != anonymous|SMTPAcceptAnyRecipient {
+	if got := PermissionsFor(Verdict{Action: ActionOrdinary}, inner, false); got != anonymous|SMTPAcceptAnyRecipient {
 		t.Errorf("externally secured: got %v", got)
 	}
-	if got := PermissionsFor(refused(NoTLS), inner); got != 0 {
+	if got := PermissionsFor(refused(NoTLS), inner, false); got != 0 {
 		t.Errorf("externally secured, refused: got %v", got)
 	}
-	if got := PermissionsFor(secured(), nil); got != 0 {
+	users := &directory.ReceiveConnector{PermissionGroups: []directory.PermissionGroup{directory.GroupExchangeUsers, directory.GroupPartners}}
+	const user = SMTPSubmit | SMTPAcceptAuthoritativeDomainSender | AcceptRoutingHeaders | SMTPAcceptAnyRecipient
+	if got := PermissionsFor(Verdict{Action: ActionOrdinary}, users, true); got != user {
+		t.Errorf("authenticated: got %v", got)
+	}
+	if got := PermissionsFor(Verdict{Action: ActionOrdinary}, users, false); got != 0 {
+		t.Errorf("not authenticated: got %v", got)
+	}
+	if got := PermissionsFor(secured(), users, true); got != 0 {
+		t.Errorf("authenticated and secured: got %v", got)
+	}
+	anonymousOnly := &directory.ReceiveConnector{PermissionGroups: both[:1]}
+	if got := PermissionsFor(Verdict{Action: ActionOrdinary}, anonymousOnly, true); got != anonymous {
+		t.Errorf("authenticated where that gives nothing: got %v", got)
+	}
+	if got := PermissionsFor(secured(), nil, false); got != 0 {
 		t.Errorf("no connector: got %v", got)
 	}
 	if got, want := anonymous.String(), "SMTPSubmit SMTPAcceptAnySender SMTPAcceptAuthoritativeDomainSender AcceptRoutingHeaders"; got != want {

@@ -52,17 +52,24 @@ func (p Permissions) String() string {
 // for one sender is anonymous again for the next. A secured transaction has the
 // rights of Partners and nothing more, an ordinary one those of
 // AnonymousUsers, or, on an externally secured connector, those of our own inner
-// servers. A group that the connector does not grant gives nothing, and so does
+// servers, or, when authenticated says that the client has proven to be one of our
+// users, those of ExchangeUsers. A group that the connector does not grant gives nothing, and so does
 // a refusal. Without SMTPSubmit the client is answered 530 5.7.1.
 //
 // Before the first MAIL a session has the rights of the verdict
 // {Action: ActionOrdinary}.
-func PermissionsFor(v Verdict, c *directory.ReceiveConnector) Permissions {
+func PermissionsFor(v Verdict, c *directory.ReceiveConnector, authenticated bool) Permissions {
 	switch {
 	case c == nil:
 		return 0
+	case v.Action != ActionOrdinary && authenticated:
+		return 0 // who has authenticated is never judged as a partner
 	case v.Action == ActionSecure && v.Domain != "" && c.Grants(directory.GroupPartners):
 		return SMTPSubmit | AcceptRoutingHeaders
+	case v.Action == ActionOrdinary && authenticated && c.Grants(directory.GroupExchangeUsers):
+		// Without SMTPAcceptAnySender: a user speaks for our own domains, not for
+		// anybody's.
+		return SMTPSubmit | SMTPAcceptAuthoritativeDomainSender | AcceptRoutingHeaders | SMTPAcceptAnyRecipient
 	case v.Action == ActionOrdinary && c.ExternallySecured():
 		return SMTPSubmit | SMTPAcceptAnySender | SMTPAcceptAuthoritativeDomainSender | AcceptRoutingHeaders | SMTPAcceptAnyRecipient
 	case v.Action == ActionOrdinary && c.Grants(directory.GroupAnonymousUsers):

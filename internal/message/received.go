@@ -11,11 +11,13 @@ import (
 
 // ReceivedOptions say how a message came. Strings may come from strangers.
 type ReceivedOptions struct {
-	Hello    string     // argument of EHLO or HELO
-	Extended bool       // EHLO
-	UTF8     bool       // SMTPUTF8 was said
-	Client   netip.Addr // invalid: unknown
-	By       string     // our own host name, of the connector
+	Hello    string // argument of EHLO or HELO
+	Extended bool   // EHLO
+	UTF8     bool   // SMTPUTF8 was said
+	// Authenticated says that AUTH has succeeded.
+	Authenticated bool
+	Client        netip.Addr // invalid: unknown
+	By            string     // our own host name, of the connector
 	// TLS is nil in the clear.
 	TLS *domainsec.TLSFacts
 	// ClientCertificate is nil when the client presented none.
@@ -61,18 +63,20 @@ func Received(o ReceivedOptions) []byte {
 
 // protocol is the registered name of RFC 3848, or RFC 6531, section 4.3.
 func protocol(o ReceivedOptions) string {
+	name := "ESMTP"
 	switch {
-	case o.UTF8 && o.TLS != nil:
-		return "UTF8SMTPS"
 	case o.UTF8:
-		return "UTF8SMTP"
+		name = "UTF8SMTP"
 	case !o.Extended:
 		return "SMTP"
-	case o.TLS != nil:
-		return "ESMTPS"
-	default:
-		return "ESMTP"
 	}
+	if o.TLS != nil {
+		name += "S"
+	}
+	if o.Authenticated {
+		name += "A"
+	}
+	return name
 }
 
 // helloDomain returns the argument of EHLO as RFC 5321's Domain or address

@@ -1,6 +1,7 @@
 package receive
 
 import (
+	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
@@ -135,6 +136,11 @@ func (c *complaints) allow(now time.Time) (kept int64, ok bool) {
 
 // complain logs that a client was turned away.
 func (s *Server) complain(text string, attributes ...any) {
+	s.complainTo(s.o.Logger, text, attributes...)
+}
+
+// complainTo is complain with a logger that has attributes already.
+func (s *Server) complainTo(l *slog.Logger, text string, attributes ...any) {
 	kept, ok := s.complaints.allow(s.o.Now())
 	if !ok {
 		return
@@ -142,5 +148,5 @@ func (s *Server) complain(text string, attributes ...any) {
 	if kept > 0 {
 		attributes = append(attributes, "linesLeftOut", kept)
 	}
-	s.o.Logger.Warn(text, attributes...)
+	l.Warn(text, attributes...)
 }

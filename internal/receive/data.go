@@ -143,15 +143,16 @@ func (x *session) storeFault(doing string, err error) error {
 // received makes the Received field.
 func (x *session) received(m *queue.Message) []byte {
 	o := message.ReceivedOptions{
-		Hello:     x.hello.Name,
-		Extended:  x.hello.Extended,
-		UTF8:      x.tx.parameters.UTF8,
-		Client:    x.remote.Addr(),
-		By:        string(x.rc.FQDN),
-		TLS:       x.tls,
-		SessionID: x.id,
-		MessageID: strconv.Itoa(x.transactions),
-		Date:      m.Received,
+		Hello:         x.hello.Name,
+		Extended:      x.hello.Extended,
+		Authenticated: x.account != "",
+		UTF8:          x.tx.parameters.UTF8,
+		Client:        x.remote.Addr(),
+		By:            string(x.rc.FQDN),
+		TLS:           x.tls,
+		SessionID:     x.id,
+		MessageID:     strconv.Itoa(x.transactions),
+		Date:          m.Received,
 	}
 	if x.peerFacts != nil {
 		o.ClientCertificate = x.peerFacts

@@ -13,7 +13,10 @@
 //   - Rights are computed anew at each MAIL. A transaction that is secured for
 //     a listed domain has the rights of the Partners group and no others; the
 //     next one in the same session starts from nothing.
-//   - Only accepted domains are recipients, secured or not. The one exception is
+//   - A client that has authenticated is one of our users: it may submit to any
+//     domain, as a sender of ours, and is never judged or marked as a partner. What
+//     it has proven ends at a TLS handshake.
+//   - Only accepted domains are recipients of all others, secured or not, but on
 //     a connector that is externally secured: its clients are inner servers of
 //     our own, may relay, and are never marked. directory lets such a connector
 //     serve inside clients or listen on inside addresses only, never be
@@ -39,7 +42,8 @@
 // a message of its own: what was not accepted by the queue does not exist.
 //
 // Standards: RFC 5321 (SMTP), RFC 3207 (STARTTLS), RFC 2034 and 3463 (enhanced
-// codes), RFC 1870 (SIZE), RFC 8601 (Authentication-Results). The PROXY protocol,
+// codes), RFC 1870 (SIZE), RFC 8601 (Authentication-Results), RFC 4954
+// (AUTH), RFC 4616 (PLAIN). The PROXY protocol,
 // versions 1 and 2, is HAProxy's.
 //
 // Deliberate deviations: all refusals for certificate faults are 4yz, because

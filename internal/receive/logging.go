@@ -2,6 +2,7 @@ package receive
 
 // Keys of the operational log's attributes.
 const (
+	keyAccount    = "account"
 	keySession    = "session"
 	keyConnector  = "connector"
 	keyRemote     = "remote"

@@ -73,6 +73,10 @@ func (x *session) judgeSender(d smtp.Domain) error {
 		}
 		return err
 	}
+	if !x.maySendAs(d) {
+		x.logger().Warn("an account may send as our own domains only", keyDomain, string(d), keyAccount, x.account)
+		return refusal(kindOwnDomainAsSender, x.id)
+	}
 	if v.Action != domainsec.ActionSecure {
 		return nil
 	}
@@ -89,7 +93,7 @@ func (x *session) judgeSender(d smtp.Domain) error {
 // because of the lists: a certificate that is good for a listed domain gives
 // Partners rights, anything else leaves ordinary mail.
 func (x *session) judgeNullSender() error {
-	if x.rc.DomainSecureEnabled && x.rc.Grants(directory.GroupPartners) {
+	if x.account == "" && x.rc.DomainSecureEnabled && x.rc.Grants(directory.GroupPartners) {
 		for _, p := range x.matchingPartners() {
 			v := domainsec.VerdictForNullSender(x.facts(p.Domain, p), p.Domain, p)
 			if v.Action == domainsec.ActionSecure {
@@ -108,7 +112,7 @@ func (x *session) judgeNullSender() error {
 // these do not include to submit mail.
 func (x *session) takeVerdict(v domainsec.Verdict) error {
 	x.tx.verdict = v
-	x.tx.rights = domainsec.PermissionsFor(v, x.rc)
+	x.tx.rights = domainsec.PermissionsFor(v, x.rc, x.account != "")
 	if !x.tx.rights.Has(domainsec.SMTPSubmit) {
 		return refusal(kindNotAuthenticated, x.id)
 	}
@@ -146,13 +150,13 @@ const maxCandidates = 16
 // noticed before the decision anyway.
 func (x *session) facts(d smtp.Domain, partner *directory.Partner) domainsec.SessionFacts {
 	f := domainsec.SessionFacts{
-		Authenticated:       x.rc.ExternallySecured(),
+		Authenticated:       x.rc.ExternallySecured() || x.account != "",
 		DomainSecureEnabled: x.rc.DomainSecureEnabled,
 		STARTTLSOffered:     x.offered,
 		TLS:                 x.tls,
 		Now:                 x.server.o.Now(),
 	}
-	if partner != nil && f.DomainSecureEnabled && x.tls != nil && len(x.peer) > 0 {
+	if partner != nil && !f.Authenticated && f.DomainSecureEnabled && x.tls != nil && len(x.peer) > 0 {
 		f.Peer = x.server.o.Judge.Judge(x.server.judging, trust.Request{
 			Presented: x.peer,
 			Chain:     x.chain,

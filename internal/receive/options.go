@@ -28,6 +28,8 @@ type Options struct {
 	Judge         Judge
 	Queue         Accepter
 	Recorder      Recorder
+	// Accounts knows who may authenticate; nil: nobody can.
+	Accounts Accounts
 	// OwnUsable reports whether our own certificate may be shown as far as
 	// its revocation is known; it must answer at once. nil: all may. A
 	// certificate it refuses is still offered when no other one fits.

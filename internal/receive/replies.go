@@ -18,6 +18,7 @@ const (
 	kindTooManyHeaders
 	kindTooManyMessages
 	kindTooManyRefusals
+	kindTooManyLogonFailures
 	kindNotServed
 	kindNoProxyHeader
 	kindShuttingDown
@@ -25,6 +26,8 @@ const (
 	kindTLSUnavailable
 	kindSTARTTLSRequired
 	kindNotAuthenticated
+	kindLogonFailed
+	kindLogonBusy
 	kindOwnDomainAsSender
 	kindRelay
 	kindRecipientUnknown
@@ -51,28 +54,31 @@ type answer struct {
 // continuation for the reasons of Domain Security. What is about the wire alone
 // the loop answers (smtp).
 var answers = [kindCount]answer{
-	kindTooManyConnections: {code: 421, enhanced: smtp.EnhancedCode{4, 3, 2}, text: "The maximum number of concurrent connections has been exceeded, closing transmission channel", closing: true},
-	kindTooManyFromSource:  {code: 421, enhanced: smtp.EnhancedCode{4, 3, 2}, text: "The maximum number of concurrent connections from this source has been exceeded, closing transmission channel", closing: true},
-	kindTooManyHeaders:     {code: 421, enhanced: smtp.EnhancedCode{4, 3, 2}, text: "Too many PROXY headers are awaited, closing transmission channel", closing: true},
-	kindTooManyMessages:    {code: 421, enhanced: smtp.EnhancedCode{4, 4, 2}, text: "Message submission rate for this client has exceeded the configured limit, closing transmission channel", closing: true},
-	kindTooManyRefusals:    {code: 421, enhanced: smtp.EnhancedCode{4, 7, 0}, text: "Too many senders were refused on this connection, closing transmission channel", closing: true},
-	kindNotServed:          {code: 421, enhanced: smtp.EnhancedCode{4, 3, 2}, text: "No receive connector serves this client address, closing transmission channel", closing: true},
-	kindNoProxyHeader:      {code: 421, enhanced: smtp.EnhancedCode{4, 3, 2}, text: "A valid PROXY header is expected from this address, closing transmission channel", closing: true},
-	kindShuttingDown:       {code: 421, enhanced: smtp.EnhancedCode{4, 3, 2}, text: "Service not active, closing transmission channel", closing: true},
-	kindDomainRequired:     {code: 501, enhanced: smtp.EnhancedCode{5, 5, 4}, text: "EHLO requires a domain name"},
-	kindTLSUnavailable:     {code: 454, enhanced: smtp.EnhancedCode{4, 7, 0}, text: "TLS not available due to temporary reason"},
-	kindSTARTTLSRequired:   {code: 451, enhanced: smtp.EnhancedCode{4, 7, 3}, text: "STARTTLS is required to send mail"},
-	kindNotAuthenticated:   {code: 530, enhanced: smtp.EnhancedCode{5, 7, 1}, text: "Client was not authenticated"},
-	kindOwnDomainAsSender:  {code: 550, enhanced: smtp.EnhancedCode{5, 7, 1}, text: "Client does not have permissions to send as this sender"},
-	kindRelay:              {code: 550, enhanced: smtp.EnhancedCode{5, 7, 1}, text: "Unable to relay"},
-	kindRecipientUnknown:   {code: 550, enhanced: smtp.EnhancedCode{5, 1, 1}, text: "User unknown"},
-	kindHeaderTooLarge:     {code: 552, enhanced: smtp.EnhancedCode{5, 3, 4}, text: "Header size exceeds fixed maximum size"},
-	kindTooManyHops:        {code: 554, enhanced: smtp.EnhancedCode{5, 4, 6}, text: "Hop count exceeded - possible mail loop"},
-	kindNoRoom:             {code: 452, enhanced: smtp.EnhancedCode{4, 3, 1}, text: "Insufficient system resources"},
-	kindStoreFault:         {code: 451, enhanced: smtp.EnhancedCode{4, 3, 0}, text: "Message could not be stored. Please try again later"},
-	kindFromRefused:        {code: 550, enhanced: smtp.EnhancedCode{5, 7, 1}, text: "From field names a domain this message is not authenticated for, Reason:FromMismatch"},
-	kindFromDeferred:       {code: 451, enhanced: smtp.EnhancedCode{4, 7, 1}, text: "From field names a domain this message is not authenticated for at the moment, Reason:FromMismatch"},
-	kindQueued:             {code: 250, enhanced: smtp.EnhancedCode{2, 6, 0}, text: "%s Queued mail for delivery"},
+	kindTooManyConnections:   {code: 421, enhanced: smtp.EnhancedCode{4, 3, 2}, text: "The maximum number of concurrent connections has been exceeded, closing transmission channel", closing: true},
+	kindTooManyFromSource:    {code: 421, enhanced: smtp.EnhancedCode{4, 3, 2}, text: "The maximum number of concurrent connections from this source has been exceeded, closing transmission channel", closing: true},
+	kindTooManyHeaders:       {code: 421, enhanced: smtp.EnhancedCode{4, 3, 2}, text: "Too many PROXY headers are awaited, closing transmission channel", closing: true},
+	kindTooManyMessages:      {code: 421, enhanced: smtp.EnhancedCode{4, 4, 2}, text: "Message submission rate for this client has exceeded the configured limit, closing transmission channel", closing: true},
+	kindTooManyRefusals:      {code: 421, enhanced: smtp.EnhancedCode{4, 7, 0}, text: "Too many senders were refused on this connection, closing transmission channel", closing: true},
+	kindTooManyLogonFailures: {code: 421, enhanced: smtp.EnhancedCode{4, 7, 0}, text: "Too many logon failures, closing transmission channel", closing: true},
+	kindLogonFailed:          {code: 535, enhanced: smtp.EnhancedCode{5, 7, 8}, text: "Authentication unsuccessful"},
+	kindLogonBusy:            {code: 454, enhanced: smtp.EnhancedCode{4, 7, 0}, text: "Temporary authentication failure"},
+	kindNotServed:            {code: 421, enhanced: smtp.EnhancedCode{4, 3, 2}, text: "No receive connector serves this client address, closing transmission channel", closing: true},
+	kindNoProxyHeader:        {code: 421, enhanced: smtp.EnhancedCode{4, 3, 2}, text: "A valid PROXY header is expected from this address, closing transmission channel", closing: true},
+	kindShuttingDown:         {code: 421, enhanced: smtp.EnhancedCode{4, 3, 2}, text: "Service not active, closing transmission channel", closing: true},
+	kindDomainRequired:       {code: 501, enhanced: smtp.EnhancedCode{5, 5, 4}, text: "EHLO requires a domain name"},
+	kindTLSUnavailable:       {code: 454, enhanced: smtp.EnhancedCode{4, 7, 0}, text: "TLS not available due to temporary reason"},
+	kindSTARTTLSRequired:     {code: 451, enhanced: smtp.EnhancedCode{4, 7, 3}, text: "STARTTLS is required to send mail"},
+	kindNotAuthenticated:     {code: 530, enhanced: smtp.EnhancedCode{5, 7, 1}, text: "Client was not authenticated"},
+	kindOwnDomainAsSender:    {code: 550, enhanced: smtp.EnhancedCode{5, 7, 1}, text: "Client does not have permissions to send as this sender"},
+	kindRelay:                {code: 550, enhanced: smtp.EnhancedCode{5, 7, 1}, text: "Unable to relay"},
+	kindRecipientUnknown:     {code: 550, enhanced: smtp.EnhancedCode{5, 1, 1}, text: "User unknown"},
+	kindHeaderTooLarge:       {code: 552, enhanced: smtp.EnhancedCode{5, 3, 4}, text: "Header size exceeds fixed maximum size"},
+	kindTooManyHops:          {code: 554, enhanced: smtp.EnhancedCode{5, 4, 6}, text: "Hop count exceeded - possible mail loop"},
+	kindNoRoom:               {code: 452, enhanced: smtp.EnhancedCode{4, 3, 1}, text: "Insufficient system resources"},
+	kindStoreFault:           {code: 451, enhanced: smtp.EnhancedCode{4, 3, 0}, text: "Message could not be stored. Please try again later"},
+	kindFromRefused:          {code: 550, enhanced: smtp.EnhancedCode{5, 7, 1}, text: "From field names a domain this message is not authenticated for, Reason:FromMismatch"},
+	kindFromDeferred:         {code: 451, enhanced: smtp.EnhancedCode{4, 7, 1}, text: "From field names a domain this message is not authenticated for at the moment, Reason:FromMismatch"},
+	kindQueued:               {code: 250, enhanced: smtp.EnhancedCode{2, 6, 0}, text: "%s Queued mail for delivery"},
 }
 
 // certificateFailure is what a peer reads about its own certificate; "%s" is

@@ -34,6 +34,9 @@ type session struct {
 	source   *source    // counts what the client does
 	log      SessionLog // nil unless the connector is verbose
 
+	account       string // who has authenticated; "": nobody
+	logonFailures int64
+
 	hello     smtp.Hello
 	greeting  string
 	offered   bool // we had a certificate to offer STARTTLS with
@@ -141,7 +144,7 @@ func (x *session) Greeting(context.Context) smtp.Reply {
 			x.info(x.upstream.String(), "PROXY header received")
 		}
 	}
-	x.tellRights(domainsec.PermissionsFor(domainsec.Verdict{Action: domainsec.ActionOrdinary}, x.rc))
+	x.tellRights(x.ordinaryRights())
 	text := x.rc.Banner
 	if text == "" {
 		text = string(x.rc.FQDN) + " Mailpact ESMTP ready at " + x.server.o.Now().Format(time.RFC1123Z)
@@ -172,6 +175,7 @@ func (x *session) Hello(_ context.Context, h smtp.Hello) (smtp.HelloResponse, er
 		x.offered = cert != nil
 		r.STARTTLS = x.offered
 	}
+	r.Mechanisms, r.AuthNeedsTLS = x.takesLogon()
 	return r, nil
 }
 

@@ -83,6 +83,7 @@ func (x *session) HandshakeDone(_ context.Context, state *tls.ConnectionState, e
 		x.handshakeFailed(err)
 		return
 	}
+	x.account = "" // RFC 3207, section 4.2: a stranger again
 	x.asked = x.request != nil && x.request.request
 	x.peer = state.PeerCertificates
 	x.chain = trust.HashChain(x.peer)

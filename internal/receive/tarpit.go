@@ -21,9 +21,9 @@ func (x *session) tarpit(err error) error {
 }
 
 // delay delays a reply to a client that nobody has authenticated: inner servers,
-// and partners in a transaction that is secured, do not wait.
+// accounts, and partners in a transaction that is secured, do not wait.
 func (x *session) delay(r smtp.Reply) smtp.Reply {
-	if !x.rc.ExternallySecured() && x.tx.verdict.Action != domainsec.ActionSecure {
+	if !x.rc.ExternallySecured() && x.account == "" && x.tx.verdict.Action != domainsec.ActionSecure {
 		r.Delay = x.rc.TarpitInterval
 	}
 	return r

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"mailpact/internal/accounts"
 	"mailpact/internal/admin"
 	"mailpact/internal/counters"
 	"mailpact/internal/directory"
@@ -176,6 +177,7 @@ func (s *Server) openListeners(context.Context) error {
 		Configuration: s.directory.Current,
 		Certificates:  &s.identity,
 		Judge:         &s.identity,
+		Accounts:      &liveAccounts{identity: &s.identity, desk: accounts.NewDesk()},
 		Queue:         s.queue,
 		Recorder:      &receive.Records{Protocol: s.receiveLog, Tracking: s.tracking, Counters: s.counters},
 		OwnUsable:     s.own.usable,

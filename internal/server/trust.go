@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mailpact/internal/accounts"
 	"mailpact/internal/admin"
 	"mailpact/internal/certstore"
 	"mailpact/internal/directory"
@@ -21,11 +22,12 @@ import (
 	"mailpact/internal/trust"
 )
 
-// identity is one version of what we trust and what we show: both come from
-// files and are read together.
+// identity is one version of what we trust, what we show and whom we know: all
+// come from files and are read together.
 type identity struct {
 	certificates *certstore.Store
 	verifier     *trust.Verifier
+	accounts     *accounts.Accounts
 }
 
 // findings are what is unwise about what we show and whom we trust.
@@ -98,7 +100,11 @@ func (s *Server) readIdentity(cfg *directory.Configuration) (*identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &identity{certificates: store, verifier: verifier}, nil
+	known, err := readAccounts(cfg.Server.AccountsFile)
+	if err != nil {
+		return nil, fmt.Errorf("reading accounts: %w", err)
+	}
+	return &identity{certificates: store, verifier: verifier, accounts: known}, nil
 }
 
 // openCertificates opens our own certificates with the seal of their keys: the

@@ -22,6 +22,7 @@ const (
 	verbHELP
 	verbVRFY
 	verbQUIT
+	verbAUTH
 	verbNotImplemented // known by name and answered 502
 )
 
@@ -29,12 +30,12 @@ const (
 var verbNames = [...]string{
 	verbHELO: "HELO", verbEHLO: "EHLO", verbSTARTTLS: "STARTTLS", verbMAIL: "MAIL",
 	verbRCPT: "RCPT", verbDATA: "DATA", verbBDAT: "BDAT", verbRSET: "RSET",
-	verbNOOP: "NOOP", verbHELP: "HELP", verbVRFY: "VRFY", verbQUIT: "QUIT",
+	verbNOOP: "NOOP", verbHELP: "HELP", verbVRFY: "VRFY", verbQUIT: "QUIT", verbAUTH: "AUTH",
 }
 
-// unimplemented are commands of RFC 5321, RFC 1985 and RFC 4954 that are
+// unimplemented are commands of RFC 5321 and RFC 1985 that are
 // recognised and not implemented (RFC 5321, section 4.2.4).
-var unimplemented = [...]string{"EXPN", "ETRN", "TURN", "SEND", "SOML", "SAML", "AUTH"}
+var unimplemented = [...]string{"EXPN", "ETRN", "TURN", "SEND", "SOML", "SAML"}
 
 // parseCommand splits a line into verb and argument. White space at the end of
 // the line is tolerated (RFC 5321, section 4.1.1). A control character ends the

@@ -17,6 +17,8 @@
 //   - 250 answers mail data only if the Session read the body to io.EOF, which
 //     the reader returns only at CRLF.CRLF, or behind the last chunk, within all
 //     limits.
+//   - What a client sends to prove who it is goes to its Exchange and nowhere
+//     else, and is cleared afterwards; a TLS handshake makes it a stranger again.
 //   - Replies leave when the session next waits for input, so that a pipelined
 //     group is answered in one write.
 //   - Only the text of a Reply crosses the wire, printable and cut; any other
@@ -40,7 +42,7 @@
 //
 // RFC 5321 (SMTP), 2920 (PIPELINING), 1870 (SIZE), 6152 (8BITMIME), 3030
 // (CHUNKING and BINARYMIME), 3461 (DSN), 6531 (SMTPUTF8), 2033 (LMTP, client), 2034
-// (ENHANCEDSTATUSCODES) with 3463, 3207 (STARTTLS), 5890 to 5893 and UTS 46 for
+// (ENHANCEDSTATUSCODES) with 3463, 3207 (STARTTLS), 4954 (AUTH), 5890 to 5893 and UTS 46 for
 // domains. Deliberate deviations:
 //
 //   - A bare CR or LF in a command ends the session, and one in mail data
@@ -56,6 +58,9 @@
 //   - A failed BDAT ends the transaction: MAIL may follow without RSET.
 //   - Chunks below 512 octets are counted among the commands that bring no
 //     message forward, of which a session may say 250 in a row.
+//   - A response in AUTH may be as long as a command (RFC 4954, section 4 speaks of
+//     12288 octets): the mechanisms offered need no more. AUTH= in MAIL is read and
+//     believed of nobody.
 //   - VRFY is answered by the Session, usually 252; EXPN is not implemented.
 //   - A client sends 8-bit mail to a server without 8BITMIME as it is.
 //   - EHLO takes any printable word as the client's name.

@@ -22,6 +22,7 @@ var extensions = [...]extension{
 	{keyword: "DSN", member: KeywordDSN},
 	{keyword: "ENHANCEDSTATUSCODES", member: KeywordENHANCEDSTATUSCODES},
 	{keyword: "STARTTLS"},
+	{keyword: "AUTH", member: KeywordAUTH},
 	{keyword: "8BITMIME", member: Keyword8BITMIME},
 	{keyword: "BINARYMIME", member: KeywordBINARYMIME},
 	{keyword: "CHUNKING", member: KeywordCHUNKING},
@@ -38,7 +39,7 @@ func (l *loop) hello(ctx context.Context, name []byte, extended bool) {
 	l.endTransaction()
 	h, err := l.session.Hello(ctx, Hello{Name: string(name), Extended: extended})
 	if err != nil {
-		l.greeted, l.offered, l.keywords = greetedNot, false, 0
+		l.forgetHello(greetedNot)
 		r := l.refusal(err)
 		l.reply(&r)
 		return
@@ -48,13 +49,14 @@ func (l *loop) hello(ctx context.Context, name []byte, extended bool) {
 		first.Lines[0] = "Hello"
 	}
 	if !extended {
-		l.greeted, l.offered, l.keywords = greetedHELO, false, 0
+		l.forgetHello(greetedHELO)
 		l.reply(&first)
 		return
 	}
 	l.greeted = greetedEHLO
 	l.offered = h.STARTTLS && !l.tls // RFC 3207, section 4.2: never once TLS is on
 	l.keywords = h.offered()
+	l.takeMechanisms(&h)
 	for _, e := range extensions {
 		line := e.keyword
 		switch {
@@ -62,10 +64,18 @@ func (l *loop) hello(ctx context.Context, name []byte, extended bool) {
 			continue
 		case e.member == KeywordSIZE && h.MaxMessageBytes > 0:
 			line += " " + strconv.FormatInt(h.MaxMessageBytes, 10)
+		case e.member == KeywordAUTH:
+			line = l.authLine()
 		}
 		first.Lines = append(first.Lines, line)
 	}
 	l.reply(&first)
+}
+
+// forgetHello forgets what an EHLO reply has offered.
+func (l *loop) forgetHello(g greeted) {
+	l.greeted, l.offered, l.keywords = g, false, 0
+	l.mechanisms, l.authNeedsTLS = nil, false
 }
 
 // offers reports whether the last EHLO reply offered k.

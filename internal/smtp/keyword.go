@@ -13,6 +13,7 @@ const (
 	KeywordCHUNKING                                   // RFC 3030
 	KeywordDSN                                        // RFC 3461
 	KeywordSMTPUTF8                                   // RFC 6531; nothing without 8BITMIME
+	KeywordAUTH                                       // RFC 4954; there when the Session names mechanisms
 )
 
 // loopKeywords are those that the loop implements alone. The others mean
@@ -24,7 +25,10 @@ func (s KeywordSet) Has(k KeywordSet) bool { return s&k == k }
 
 // offered returns what is offered in answer to EHLO.
 func (h HelloResponse) offered() KeywordSet {
-	s := (loopKeywords | h.Supported) &^ h.Withheld
+	s := (loopKeywords | h.Supported) &^ (h.Withheld | KeywordAUTH)
+	if len(h.Mechanisms) > 0 {
+		s |= KeywordAUTH
+	}
 	if !s.Has(KeywordCHUNKING) {
 		s &^= KeywordBINARYMIME // RFC 3030, section 3
 	}

@@ -7,10 +7,11 @@ import (
 )
 
 // maxCommandLineBytes is the longest command line with its CRLF (RFC 5321,
-// section 4.5.3.1.4) and the room that the extensions we offer ask for: for
-// NOTIFY and ORCPT in RCPT 530 octets (RFC 3461, section 5.4), which is more than
-// all that may stand in MAIL.
-const maxCommandLineBytes = 512 + 530
+// section 4.5.3.1.4) and the room that the extensions we offer ask for: in MAIL
+// 26 octets for SIZE, 17 for BODY, 10 for SMTPUTF8, 129 for RET and ENVID and 500
+// for AUTH, which is more than RCPT's 530 (RFC 3461, section 5.4). It holds for the
+// responses of AUTH, too: those of PLAIN and LOGIN need no more.
+const maxCommandLineBytes = 512 + 26 + 17 + 10 + 129 + 500
 
 // maxSkippedBytes is how much of an overlong line is skipped before the
 // session is given up.

@@ -15,9 +15,13 @@ func (l *loop) reset(argument []byte) {
 	l.reply(&replyReset)
 }
 
-// help carries out HELP: it lists the commands, whatever the argument.
+// help carries out HELP: it lists the commands, AUTH where it is offered, whatever the argument.
 func (l *loop) help() {
-	r := NewReply(214, EnhancedCode{2, 0, 0}, "Commands: "+strings.Join(verbNames[verbHELO:], " "))
+	names := verbNames[verbHELO:verbAUTH]
+	if l.offers(KeywordAUTH) {
+		names = verbNames[verbHELO:]
+	}
+	r := NewReply(214, EnhancedCode{2, 0, 0}, "Commands: "+strings.Join(names, " "))
 	l.reply(&r)
 }
 

@@ -42,6 +42,7 @@ const (
 	parameterSMTPUTF8
 	parameterRET
 	parameterENVID
+	parameterAUTH
 )
 
 // mailParameters says which parameter which extension brings.
@@ -55,6 +56,7 @@ var mailParameters = [...]struct {
 	{"SMTPUTF8", KeywordSMTPUTF8, parameterSMTPUTF8},
 	{"RET", KeywordDSN, parameterRET},
 	{"ENVID", KeywordDSN, parameterENVID},
+	{"AUTH", KeywordAUTH, parameterAUTH},
 }
 
 func knownMailParameter(keyword []byte, offered KeywordSet) mailParameter {
@@ -82,9 +84,17 @@ func (p *MailParameters) set(which mailParameter, value []byte, hasValue bool, o
 		p.EnvelopeID = string(value)
 		_, ok = DecodeXtext(p.EnvelopeID)
 		ok = ok && hasValue && len(value) <= maxEnvelopeIDBytes
+	case parameterAUTH:
+		// RFC 4954, section 5: who does not trust the client to say whose mail it
+		// is takes it for AUTH=<>, and that is everybody here.
+		_, ok = DecodeXtext(string(value))
+		ok = ok && hasValue && len(value) <= maxAuthParameterBytes
 	}
 	return ok
 }
+
+// maxAuthParameterBytes bounds AUTH= in MAIL (RFC 4954, section 3).
+const maxAuthParameterBytes = 500
 
 // parseBodyType reads a value of BODY (RFC 6152, section 2; RFC 3030, section 3).
 func parseBodyType(value []byte, offered KeywordSet) BodyType {

@@ -33,6 +33,15 @@ var (
 	replyTLSUnavailable = NewReply(454, EnhancedCode{4, 7, 0}, "TLS not available")
 	replyAfterStartTLS  = NewReply(501, EnhancedCode{5, 5, 4}, "Nothing may follow STARTTLS before the handshake, closing transmission channel").Closing()
 
+	replyAuthenticated   = NewReply(235, EnhancedCode{2, 7, 0}, "Authentication successful")
+	replyAuthNeedsTLS    = NewReply(538, EnhancedCode{5, 7, 11}, "AUTH needs TLS here: send STARTTLS first")
+	replyAuthTwice       = NewReply(503, EnhancedCode{5, 5, 1}, "Already authenticated")
+	replyAuthInMail      = NewReply(503, EnhancedCode{5, 5, 1}, "AUTH is not permitted during a mail transaction")
+	replyAuthMechanism   = NewReply(504, EnhancedCode{5, 5, 4}, "Authentication mechanism is not known")
+	replyAuthSyntax      = NewReply(501, EnhancedCode{5, 5, 2}, "Response is not base64")
+	replyAuthCancelled   = NewReply(501, EnhancedCode{5, 7, 0}, "Authentication cancelled")
+	replyAuthLineTooLong = NewReply(500, EnhancedCode{5, 5, 6}, "Authentication exchange line is too long")
+
 	replyMailSyntax       = NewReply(501, EnhancedCode{5, 5, 4}, "Syntax: MAIL FROM:<address>")
 	replyNestedMail       = NewReply(503, EnhancedCode{5, 5, 1}, "Sender already specified")
 	replyMailFirst        = NewReply(503, EnhancedCode{5, 5, 1}, "Need MAIL first")

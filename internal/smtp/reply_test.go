@@ -30,6 +30,9 @@ var loopReplies = map[string]Reply{
 	"replySizeExceeded": replySizeExceeded, "replyRcptFirst": replyRcptFirst, "replyNoRecipients": replyNoRecipients,
 	"replyChunkSyntax": replyChunkSyntax, "replyChunked": replyChunked, "replyBinaryData": replyBinaryData,
 	"replyBareBody": replyBareBody, "replyBodyLineLong": replyBodyLineLong, "replyBodyTooLarge": replyBodyTooLarge,
+	"replyAuthenticated": replyAuthenticated, "replyAuthNeedsTLS": replyAuthNeedsTLS, "replyAuthTwice": replyAuthTwice,
+	"replyAuthInMail": replyAuthInMail, "replyAuthMechanism": replyAuthMechanism, "replyAuthSyntax": replyAuthSyntax,
+	"replyAuthCancelled": replyAuthCancelled, "replyAuthLineTooLong": replyAuthLineTooLong,
 }
 
 func TestLoopReplies(t *testing.T) {

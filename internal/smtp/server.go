@@ -116,6 +116,10 @@ type loop struct {
 	greeted  greeted
 	offered  bool       // STARTTLS stood in the last EHLO reply
 	keywords KeywordSet // and so did these
+	// mechanisms are those behind AUTH; authNeedsTLS: they come after STARTTLS.
+	mechanisms    []string
+	authNeedsTLS  bool
+	authenticated bool // AUTH has succeeded
 	// deferred is a command that came between chunks and ends their transaction.
 	deferred []byte
 
@@ -225,6 +229,8 @@ func (l *loop) command(ctx context.Context, line []byte) {
 		l.verify(ctx, argument)
 	case verbQUIT:
 		l.quit(argument)
+	case verbAUTH:
+		l.authenticate(ctx, argument)
 	case verbNotImplemented:
 		l.protocolError(&replyNotImplemented)
 	case verbUnknown:

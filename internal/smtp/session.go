@@ -73,6 +73,12 @@ type HelloResponse struct {
 	// Supported are the keywords that ask something of the Session and that it
 	// is ready for: BINARYMIME, DSN, SMTPUTF8. The others are offered anyway.
 	Supported KeywordSet
+	// Mechanisms are the SASL mechanisms that AUTH offers, in upper case; none: it
+	// is not offered. The Session must then be an Authenticator.
+	Mechanisms []string
+	// AuthNeedsTLS says that there are no Mechanisms because there is no TLS yet,
+	// which an AUTH that comes all the same is told.
+	AuthNeedsTLS bool
 	// Withheld are keywords that are neither offered nor taken.
 	Withheld KeywordSet
 }

@@ -99,7 +99,8 @@ func (l *loop) handshake(ctx context.Context, cfg *tls.Config) {
 		return
 	}
 	l.wire.stream, l.tls = conn, true
-	l.greeted, l.offered, l.keywords = greetedNot, false, 0
+	l.forgetHello(greetedNot)
+	l.authenticated = false // RFC 3207, section 4.2
 	state := conn.ConnectionState()
 	l.session.HandshakeDone(ctx, &state, nil)
 }

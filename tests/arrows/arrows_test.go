@@ -19,7 +19,7 @@ var (
 	trustRooms     = []string{"domainsec", "trust", "revocation", "certstore", "authority"}
 	recordRooms    = []string{"protocollog", "tracking", "counters", "logfile"}
 	transportRooms = []string{"receive", "send", "routing", "queue", "dsn", "message"}
-	groundRooms    = []string{"directory", "smtp", "dnsx", "store"}
+	groundRooms    = []string{"directory", "smtp", "dnsx", "store", "accounts"}
 )
 
 // allowed maps each room to the rooms its product code may import. Sub-packages
@@ -47,6 +47,7 @@ var allowed = map[string][]string{
 	"directory":    {"smtp"},
 	"logfile":      {},
 	"smtp":         {},
+	"accounts":     {},
 	"dnsx":         {},
 	"store":        {},
 	// The lab's DNS server is a product package and ground.

@@ -317,3 +317,68 @@ func TestSwaksDialogs(t *testing.T) {
 		})
 	}
 }
+
+// TestSwaksAuthenticates: a client with an account, by another's SASL.
+func TestSwaksAuthenticates(t *testing.T) {
+	testkit.RequirePrograms(t, "swaks")
+	w := foundTown(t)
+	const (
+		tlsOn   = "220 2.0.0 SMTP server ready"
+		sender  = "~250 2.1.0 alice@contoso.com Sender OK"
+		welcome = "~235 2.7.0 Authentication successful"
+		wrong   = "~535 5.7.8 Authentication unsuccessful [ID]"
+		bye     = "~221 2.0.0 Service closing transmission channel"
+		rcpt    = "~250 2.1.5 carol@elsewhere.example Recipient OK"
+	)
+	tests := []struct {
+		name, from, password string
+		args                 []string
+		code                 int
+		want                 []string
+	}{
+		{"PLAIN", "alice@contoso.com", "horse battery", []string{"--auth", "PLAIN"}, 0, []string{tlsOn, welcome, sender, rcpt, bye}},
+		{"LOGIN", "alice@contoso.com", "horse battery", []string{"--auth", "LOGIN"}, 0, []string{tlsOn, "~334 VXNlcm5hbWU6", "~334 UGFzc3dvcmQ6", welcome, sender, rcpt, bye}},
+		{"another's address", "alice@stranger.example", "horse battery", []string{"--auth", "PLAIN"}, 23, []string{tlsOn, welcome, "~550 5.7.1 Client does not have permissions to send as this sender [ID]", bye}},
+		{
+			// The second failure is one too many here.
+			"wrong password", "alice@contoso.com", "guess",
+			[]string{"--auth", "LOGIN,PLAIN"},
+			28,
+			[]string{tlsOn, "~334 VXNlcm5hbWU6", "~334 UGFzc3dvcmQ6", wrong, "~421 4.7.0 Too many logon failures, closing transmission channel [ID]"},
+		},
+		{"nobody", "alice@contoso.com", "", nil, 23, []string{tlsOn, "~530 5.7.1 Client was not authenticated [ID]", bye}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			args := append([]string{
+				"--server", contosoHost, "--port", fmt.Sprint(w.users), "--ehlo", "client.test", "--from", tt.from, "--to", "carol@elsewhere.example",
+				"--tls", "--timeout", "20s", "--quit-after", "RCPT",
+			}, tt.args...)
+			if tt.args != nil {
+				args = append(args, "--auth-user", "alice", "--auth-password", tt.password)
+			}
+			code, out := testkit.Tool(t, "", "swaks", args...)
+			if diff := cmp.Diff(tt.want, swaksReplies(out)); diff != "" || code != tt.code {
+				t.Errorf("exit code %d, want %d; replies (-want +got):\n%s\n%s", code, tt.code, diff, out)
+			}
+		})
+	}
+	t.Run("in the clear", func(t *testing.T) {
+		c, _ := testkit.Dial(t, testkit.HostPort(contosoHost, w.users), "")
+		if r := c.Say("EHLO client.test"); strings.Contains(r, "AUTH") {
+			t.Errorf("EHLO: %s", r)
+		}
+		if r := c.Say("AUTH PLAIN AGFsaWNlAGhvcnNlIGJhdHRlcnk="); r != "538 5.7.11 AUTH needs TLS here: send STARTTLS first" {
+			t.Errorf("AUTH: %s", r)
+		}
+	})
+	w.gateway.Stop() // the log is written
+	if log := w.receiveLog(); !strings.Contains(log, ",AUTH PLAIN <masked>,") && !strings.Contains(log, ",AUTH PLAIN *,") {
+		t.Errorf("the protocol log shows no AUTH:\n%s", log)
+	}
+	for _, secret := range []string{"horse", "aG9yc2UgYmF0dGVyeQ", "AGFsaWNl"} {
+		if strings.Contains(w.gateway.Log(), secret) || strings.Contains(w.receiveLog(), secret) {
+			t.Errorf("a log shows %q", secret)
+		}
+	}
+}

@@ -17,6 +17,8 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -42,7 +44,7 @@ func stranger(n int) (domain, host string) {
 // town is the organisations and what they share.
 type town struct {
 	t                                     *testing.T
-	port, inner, plain                    int
+	port, inner, plain, users             int
 	contosoCA, woodgroveCA                *testkit.PKI
 	gateway                               *testkit.Gateway
 	postfix                               *testkit.Postfix
@@ -75,7 +77,7 @@ func foundTownWith(t *testing.T, handOff string, contosoNames ...string) *town {
 		hosts = append(hosts, host)
 	}
 	w.port = testkit.FreePort(t, hosts...)
-	w.inner, w.plain = testkit.FreePort(t, contosoHost), testkit.FreePort(t, contosoHost)
+	w.inner, w.plain, w.users = testkit.FreePort(t, contosoHost), testkit.FreePort(t, contosoHost), testkit.FreePort(t, contosoHost)
 	w.contosoBox, w.woodgroveBox, w.strangerBox = testkit.StartSink(t, "127.0.0.1"), testkit.StartSink(t, "127.0.0.1"), testkit.StartSink(t, "127.0.0.1")
 	if contosoNames == nil {
 		contosoNames = []string{"mail1.contoso.com", "contoso.com"}
@@ -144,7 +146,7 @@ func (w *town) peersTrust(o townOptions) *testkit.PKI {
 
 func (w *town) config(cert, key, handOff string) string {
 	return fmt.Sprintf(`
-server: {fqdn: mail1.contoso.com, dataDirectory: data, http: "", resolvers: ["%s"]}
+server: {fqdn: mail1.contoso.com, dataDirectory: data, http: "", resolvers: ["%s"], accountsFile: %s}
 certificates: [{certificateFile: %s, keyFile: %s, services: [SMTP]}]
 trust:
   systemRoots: false
@@ -157,12 +159,42 @@ acceptedDomains: [{name: contoso.com, type: Authoritative, handOff: "%s"}]
 receiveConnectors:
   - {name: Inet, bindings: ["%s:%d"], fqdn: mail1.contoso.com, authMechanism: [Tls], permissionGroups: [AnonymousUsers, Partners], domainSecureEnabled: true, tarpitInterval: 0s, protocolLoggingLevel: Verbose}
   - {name: Plain, bindings: ["%s:%d"], fqdn: mail1.contoso.com, authMechanism: [Tls], permissionGroups: [AnonymousUsers], protocolLoggingLevel: Verbose}
+  - {name: Users, bindings: ["%s:%d"], fqdn: mail1.contoso.com, authMechanism: [Tls, BasicAuth, BasicAuthRequireTLS], permissionGroups: [ExchangeUsers], maxLogonFailures: 1, tarpitInterval: 0s, protocolLoggingLevel: Verbose}
   - {name: Inner, bindings: ["%s:%d"], fqdn: mail1.contoso.com, authMechanism: [ExternalAuthoritative], permissionGroups: [ExchangeServers]}
 sendConnectors:
   - {name: Internet, addressSpaces: ["*;1"], dnsRoutingEnabled: true, port: %d, fqdn: mail1.contoso.com, domainSecureEnabled: true, sourceIPAddress: %s, protocolLoggingLevel: Verbose}
 queue: {glitchRetryInterval: 1s}
-`, w.zone.Addr(), cert, key, w.woodgroveCA.RootFile(), w.contosoCA.RootFile(), handOff,
-		contosoHost, w.port, contosoHost, w.plain, contosoHost, w.inner, w.port, contosoHost)
+`, w.zone.Addr(), w.accounts(), cert, key, w.woodgroveCA.RootFile(), w.contosoCA.RootFile(), handOff,
+		contosoHost, w.port, contosoHost, w.plain, contosoHost, w.users, contosoHost, w.inner, w.port, contosoHost)
+}
+
+// accounts makes a file with the account alice and the password "horse battery".
+func (w *town) accounts() string {
+	w.t.Helper()
+	code, line := testkit.Tool(w.t, "horse battery\n", testkit.Binary(w.t), "account", "line", "alice")
+	file := filepath.Join(w.t.TempDir(), "accounts")
+	if err := os.WriteFile(file, []byte(line), 0o600); err != nil || code != 0 {
+		w.t.Fatalf("making an account: exit code %d, %v:\n%s", code, err, line)
+	}
+	return file
+}
+
+// receiveLog returns the protocol log of the receive connectors.
+func (w *town) receiveLog() string {
+	w.t.Helper()
+	files, err := filepath.Glob(filepath.Join(w.gateway.Data, "logs/protocol/receive/*"))
+	if err != nil || len(files) == 0 {
+		w.t.Fatalf("no protocol log: %v", err)
+	}
+	var all strings.Builder
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		all.Write(b)
+	}
+	return all.String()
 }
 
 // contoso is where the Internet finds the gateway.
