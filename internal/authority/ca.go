@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -82,6 +83,9 @@ type CA struct {
 func NewRoot(o RootOptions) (*CA, error) {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if err := checkAddresses(o.CRLURL, o.IssuerURL); err != nil {
+		return nil, fmt.Errorf("making root %q: %w", o.CommonName, err)
 	}
 	key, err := newKey()
 	if err != nil {
@@ -218,8 +222,14 @@ func subject(commonName, organization string) pkix.Name {
 	return name
 }
 
-// sign makes the certificate and checks it before anybody sees it.
+// sign makes the certificate: first with a throw-away key, so that what breaks a
+// rule never bears our signature, then with the real one. What that has signed
+// is checked before anybody sees it. issuer equal to template means self-signed.
 func sign(template, issuer *x509.Certificate, public crypto.PublicKey, key crypto.Signer) (*x509.Certificate, error) {
+	draft, err := draftCertificate(template, issuer, public)
+	if err != nil {
+		return nil, err
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, issuer, public, key)
 	if err != nil {
 		return nil, fmt.Errorf("signing certificate: %w", err)
@@ -228,7 +238,40 @@ func sign(template, issuer *x509.Certificate, public crypto.PublicKey, key crypt
 	if err != nil {
 		return nil, fmt.Errorf("checking the certificate just signed: %w", err)
 	}
+	if !bytes.Equal(certificate.RawTBSCertificate, draft.RawTBSCertificate) {
+		return nil, errDraft
+	}
 	return certificate, nil
+}
+
+// draftCertificate returns the certificate as a throw-away key signs it, checked
+// against the rules.
+func draftCertificate(template, issuer *x509.Certificate, public crypto.PublicKey) (*x509.Certificate, error) {
+	throwAway, err := newKey()
+	if err != nil {
+		return nil, err
+	}
+	parent := template
+	if issuer != template {
+		standIn := *issuer
+		standIn.PublicKey = throwAway.Public()
+		parent = &standIn
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, public, throwAway)
+	if err != nil {
+		return nil, lintFault("the certificate", err)
+	}
+	draft, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, lintFault("the certificate", err)
+	}
+	if issuer == template {
+		issuer = draft
+	}
+	if err := lintCertificate(draft, issuer); err != nil {
+		return nil, lintFault("the certificate", err)
+	}
+	return draft, nil
 }
 
 func orDefault(d, otherwise time.Duration) time.Duration {

@@ -98,6 +98,9 @@ func (ca *CA) makeCRL(now time.Time) ([]byte, error) {
 		Number: number, ThisUpdate: now, NextUpdate: now.Add(ca.crlValidity),
 		RevokedCertificateEntries: slices.Clone(ca.revoked),
 	}
+	if err := draftCRL(template, ca.certificate); err != nil {
+		return nil, err
+	}
 	der, err := x509.CreateRevocationList(rand.Reader, template, ca.certificate, ca.key)
 	if err != nil {
 		return nil, fmt.Errorf("signing CRL: %w", err)
@@ -107,6 +110,28 @@ func (ca *CA) makeCRL(now time.Time) ([]byte, error) {
 	}
 	ca.number, ca.thisUpdate = number, now
 	return der, nil
+}
+
+// draftCRL checks the CRL as a throw-away key signs it against the rules.
+func draftCRL(template *x509.RevocationList, issuer *x509.Certificate) error {
+	throwAway, err := newKey()
+	if err != nil {
+		return err
+	}
+	standIn := *issuer
+	standIn.PublicKey = throwAway.Public()
+	der, err := x509.CreateRevocationList(rand.Reader, template, &standIn, throwAway)
+	if err != nil {
+		return lintFault("the CRL", err)
+	}
+	draft, err := x509.ParseRevocationList(der)
+	if err != nil {
+		return lintFault("the CRL", err)
+	}
+	if err := lintList(draft, issuer); err != nil {
+		return lintFault("the CRL", err)
+	}
+	return nil
 }
 
 // publish returns the CRL to serve at now: the last one, or a new one when

@@ -36,13 +36,13 @@ func (ca *CA) serveCRL(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "The CRL could not be made.", http.StatusInternalServerError)
 		return
 	}
-	serve(w, r, file{content: der, mediaType: crlType, modified: thisUpdate, maxAge: refreshAt.Sub(now)})
+	serve(w, r, file{content: der, mediaType: crlType, modified: thisUpdate, now: now, maxAge: refreshAt.Sub(now)})
 }
 
 func (ca *CA) serveCertificate(w http.ResponseWriter, r *http.Request) {
 	serve(w, r, file{
 		content: ca.certificate.Raw, mediaType: certificateType,
-		modified: ca.certificate.NotBefore, maxAge: 24 * time.Hour,
+		modified: ca.certificate.NotBefore, now: ca.now(), maxAge: 24 * time.Hour,
 	})
 }
 
@@ -50,6 +50,7 @@ type file struct {
 	content   []byte
 	mediaType string
 	modified  time.Time
+	now       time.Time
 	maxAge    time.Duration
 }
 
@@ -68,7 +69,10 @@ func serve(w http.ResponseWriter, r *http.Request, f file) {
 	if f.mediaType == crlType {
 		f.maxAge = min(f.maxAge, crlMaxAge)
 	}
-	h.Set("Cache-Control", fmt.Sprintf("public, max-age=%d", max(0, int(f.maxAge/time.Second))))
+	f.maxAge = max(0, f.maxAge)
+	h.Set("Cache-Control", fmt.Sprintf("public, max-age=%d", int(f.maxAge/time.Second)))
+	// For caches that know HTTP/1.0 only (RFC 9111, section 5.3).
+	h.Set("Expires", f.now.Add(f.maxAge).UTC().Format(http.TimeFormat))
 	// The zero time keeps If-Modified-Since out of it; see Handler.
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.content))
 }

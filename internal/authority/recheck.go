@@ -39,7 +39,11 @@ func recheckCertificate(der []byte, template, issuer *x509.Certificate, public c
 		{slices.Equal(certificate.CRLDistributionPoints, template.CRLDistributionPoints), "CRL distribution points"},
 		{slices.Equal(certificate.IssuingCertificateURL, template.IssuingCertificateURL), "caIssuers"},
 		{certificate.BasicConstraintsValid && certificate.IsCA == template.IsCA, "basic constraints"},
-		{certificate.MaxPathLenZero == template.MaxPathLenZero, "path length"},
+		{certificate.MaxPathLenZero == template.MaxPathLenZero && max(certificate.MaxPathLen, -1) == pathLength(template), "path length"},
+		{len(template.SubjectKeyId) == 0 || bytes.Equal(certificate.SubjectKeyId, template.SubjectKeyId), "subject key identifier"},
+		{slices.Equal(certificate.PermittedDNSDomains, template.PermittedDNSDomains) && len(certificate.ExcludedIPRanges) == len(template.ExcludedIPRanges) &&
+			slices.Equal(certificate.PermittedEmailAddresses, template.PermittedEmailAddresses) &&
+			slices.Equal(certificate.PermittedURIDomains, template.PermittedURIDomains), "name constraints"},
 		{sameSecond(certificate.NotBefore, template.NotBefore) && sameSecond(certificate.NotAfter, template.NotAfter), "dates"},
 		{!certificate.NotAfter.After(issuer.NotAfter), "end after its issuer's"},
 		{!certificate.IsCA || len(certificate.SubjectKeyId) > 0, "subject key identifier"},
@@ -52,6 +56,15 @@ func recheckCertificate(der []byte, template, issuer *x509.Certificate, public c
 		}
 	}
 	return certificate, nil
+}
+
+// pathLength returns the path length that a certificate of template has once it
+// is parsed: -1 is none.
+func pathLength(template *x509.Certificate) int {
+	if !template.IsCA || template.MaxPathLen == 0 && !template.MaxPathLenZero {
+		return -1
+	}
+	return template.MaxPathLen
 }
 
 // recheckCRL parses what was just signed and compares it with what was ordered.
