@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"mailpact/internal/directory"
 )
@@ -31,20 +30,6 @@ func Origin(o OriginOptions) directory.Origin {
 // ChangeFunc changes the overlay and puts the whole in force. It returns what
 // directory.Origin.Change returns.
 type ChangeFunc func(context.Context, directory.OverlayChange) (*directory.Configuration, uint64, error)
-
-// Offline returns a Service that works on the files of a server that does not
-// run, and the path of the socket on which that server would answer. It has the
-// operations marked Offline and refuses the others.
-func Offline(o OriginOptions) (*Service, string, error) {
-	origin := Origin(o)
-	cfg, err := origin.Read()
-	if err != nil {
-		return nil, "", err
-	}
-	s := New(Options{Directory: directory.New(cfg), Change: origin.Change, Started: time.Now()})
-	s.offline = true
-	return s, cfg.Server.AdminSocket, nil
-}
 
 // needsServer is the answer of an operation that a Service without a server does not have.
 func needsServer(name string) *Error {

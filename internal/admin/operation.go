@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 )
 
 // Role is a set of operations that a caller may use.
@@ -40,7 +42,7 @@ type Operation struct {
 	Summary string // one sentence for help and API description
 	Role    Role   // the least role that may call it
 	Changes bool   // whether it changes anything
-	Offline bool   // whether it works without a running server, see Offline
+	Offline bool   // whether it works without a running server, see Options.Offline
 
 	call func(ctx context.Context, s *Service, body []byte) (any, error)
 }
@@ -76,6 +78,22 @@ func decodeStrict(body []byte, into any) error {
 
 // Operations returns the list, sorted by name. It is made anew for each caller.
 func Operations() []Operation {
+	list := slices.Concat(authorityOperations(), serverOperations())
+	for i := range list {
+		list[i].Offline = list[i].Offline || worksOnFiles(list[i].Name)
+	}
+	slices.SortFunc(list, func(a, b Operation) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}
+
+// worksOnFiles reports whether an operation on our own certificates needs no
+// running server.
+func worksOnFiles(name string) bool {
+	return strings.HasPrefix(name, "certificate.") && name != "certificate.verify"
+}
+
+// serverOperations are the operations on what a server has.
+func serverOperations() []Operation {
 	viewer := func(name, summary string) Operation {
 		return Operation{Name: name, Summary: summary, Role: RoleViewer}
 	}

@@ -22,6 +22,15 @@ func TestOperations(t *testing.T) {
 		Changes bool
 	}
 	want := []row{
+		{"authority.certify", RoleAdministrator, true},
+		{"authority.complete", RoleAdministrator, true},
+		{"authority.init", RoleAdministrator, true},
+		{"authority.issue", RoleAdministrator, true},
+		{"authority.issued", RoleViewer, false},
+		{"authority.list", RoleViewer, false},
+		{"authority.publish", RoleAdministrator, true},
+		{"authority.revoke", RoleAdministrator, true},
+		{"authority.show", RoleViewer, false},
 		{"certificate.enable", RoleAdministrator, true},
 		{"certificate.export", RoleAdministrator, true},
 		{"certificate.import", RoleAdministrator, true},

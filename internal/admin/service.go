@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"mailpact/internal/authority"
 	"mailpact/internal/counters"
 	"mailpact/internal/directory"
 	"mailpact/internal/queue"
@@ -11,7 +12,7 @@ import (
 )
 
 // Options are the rooms that operations work on. All must be set but Logger,
-// Now and Change.
+// Now, Change and Authority; without a server, only what its operations use.
 type Options struct {
 	Directory    *directory.Directory
 	Queue        *queue.Queue
@@ -21,6 +22,11 @@ type Options struct {
 	Listeners    func() []Listener
 	// Change changes what operations own of the configuration; nil: they cannot.
 	Change ChangeFunc
+	// Authority is our own authority, whose files need not be there; nil: the
+	// operations on it fail.
+	Authority *authority.Registry
+	// Offline means that there is no server: only operations marked Offline work.
+	Offline bool
 	// Findings returns what an administrator should know now.
 	Findings func() []Finding
 	// Logger is told of internal errors; nil: nobody is.
@@ -39,7 +45,8 @@ type Service struct {
 	listeners    func() []Listener
 	findings     func() []Finding
 	change       ChangeFunc
-	offline      bool // there is no server: only operations marked Offline work
+	authority    *authority.Registry
+	offline      bool
 	logger       *slog.Logger
 	started      time.Time
 	now          func() time.Time
@@ -56,7 +63,7 @@ func New(o Options) *Service {
 	}
 	return &Service{
 		directory: o.Directory, queue: o.Queue, counters: o.Counters, certificates: o.Certificates, crls: o.CRLs,
-		listeners: o.Listeners, findings: o.Findings, change: o.Change, logger: o.Logger, started: o.Started, now: o.Now,
+		listeners: o.Listeners, findings: o.Findings, change: o.Change, authority: o.Authority, offline: o.Offline, logger: o.Logger, started: o.Started, now: o.Now,
 		operations: Operations(),
 	}
 }

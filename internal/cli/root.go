@@ -90,6 +90,7 @@ Exit codes: 0 yes, 1 no or failed, 2 usage or unreadable input, 3 server not rea
 		newCertificate(g),
 		newTrust(g),
 		newCRL(g),
+		newAuthority(g),
 		newCounters(g),
 		newStatus(g),
 		newLab(),

@@ -30,6 +30,7 @@ type Configuration struct {
 	Certificates      []CertificateFile
 	Trust             Trust
 	Revocation        Revocation
+	Authority         Authority
 	TransportConfig   TransportConfig
 	Partners          []Partner
 	AcceptedDomains   []AcceptedDomain
@@ -138,6 +139,12 @@ type Revocation struct {
 	PerChain            time.Duration
 	MaxBytes            int64
 	AllowPrivateTargets bool // loopback, private and link-local addresses
+}
+
+// Authority is our own certification authority, if we run one.
+type Authority struct {
+	Directory string // absolute; its files, which need not be there
+	HTTP      string // host:port where CRL and certificate are served; empty: off
 }
 
 // TransportConfig holds organisation-wide values.

@@ -144,6 +144,9 @@ func (c *Configuration) derive() {
 	if c.Server.AdminSocket == "" && c.Server.DataDirectory != "" {
 		c.Server.AdminSocket = filepath.Join(c.Server.DataDirectory, "admin.sock")
 	}
+	if c.Authority.Directory == "" && c.Server.DataDirectory != "" {
+		c.Authority.Directory = filepath.Join(c.Server.DataDirectory, "ca")
+	}
 	for i := range c.Certificates {
 		if c.Certificates[i].KeyFile == "" {
 			c.Certificates[i].KeyFile = c.Certificates[i].CertificateFile

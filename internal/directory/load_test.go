@@ -99,6 +99,7 @@ func TestParseContractFile(t *testing.T) {
 			Anchors:       []Anchor{{File: "/etc/mailpact/woodgrove-root.pem", Scope: Scope{Domains: []smtp.Domain{"woodgrovebank.com"}}, Revocation: RevocationRequired}},
 			Intermediates: []Intermediate{{File: "/etc/mailpact/cross.pem", Scope: Scope{Any: true}}},
 		},
+		Authority:       Authority{Directory: "/etc/mailpact/data/ca"},
 		Revocation:      Revocation{PerURL: 15 * time.Second, PerChain: 20 * time.Second, MaxBytes: 64 << 20},
 		TransportConfig: TransportConfig{AuthservID: "contoso.com", Postmaster: smtp.Mailbox{LocalPart: "postmaster", Domain: "contoso.com"}},
 		Partners: []Partner{{

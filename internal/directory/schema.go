@@ -38,6 +38,7 @@ func fileObject() object[Configuration] {
 			objects("certificates", "Our own certificates. Default: none but the self-signed one that serve makes.", certificateObject(), defaultCertificateFile, func(c *c) *[]CertificateFile { return &c.Certificates }),
 			section("trust", "Whose certificates vouch for partners.", trustObject(), func(c *c) *Trust { return &c.Trust }),
 			section("revocation", "Bounds on the fetching of certificate revocation lists.", revocationObject(), func(c *c) *Revocation { return &c.Revocation }),
+			section("authority", "Our own certification authority (mailpact ca), if there is one.", authorityObject(), func(c *c) *Authority { return &c.Authority }),
 			section("transportConfig", "Values of the whole organisation.", transportConfigObject(), func(c *c) *TransportConfig { return &c.TransportConfig }),
 			objects("partners", "Domains with which mail is exchanged over mutual TLS. The two secure domain lists are derived from them. Default: none.", partnerObject(), defaultPartner, func(c *c) *[]Partner { return &c.Partners }),
 			objects("acceptedDomains", "Domains for which mail is accepted from anyone. Default: none.", acceptedDomainObject(), defaultAcceptedDomain, func(c *c) *[]AcceptedDomain { return &c.AcceptedDomains }),
@@ -221,6 +222,24 @@ func revocationObject() object[Revocation] {
 			},
 		},
 		unavailable: unavailableInRevocation(),
+	}
+}
+
+func authorityObject() object[Authority] {
+	type a = Authority
+	return object[a]{
+		kind: "authority",
+		fields: []field[a]{
+			{
+				key: "directory", doc: `Where its key and files lie. "" is ca in the data directory.`, def: `""`,
+				read: into(func(a *a) *string { return &a.Directory }, readOptionalPath),
+			},
+			{
+				key: "http", doc: `Address where its CRL and certificate are served to everybody. "" is off.`, def: `""`, sample: "192.0.2.1:80",
+				read: into(func(a *a) *string { return &a.HTTP }, readHTTPAddress),
+			},
+		},
+		unavailable: map[string]string{},
 	}
 }
 

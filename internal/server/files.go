@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"mailpact/internal/admin"
+	"mailpact/internal/authority"
 	"mailpact/internal/certstore"
 	"mailpact/internal/directory"
 	"mailpact/internal/trust"
 )
 
 // OpenFiles opens the certificates of a server that does not run, for the
-// operations certificate.*; others must not be called. It keeps servers out of
+// operations that need no server. It keeps servers out of
 // the data directory until the function that it returns is called.
 func OpenFiles(o ConfigureOptions) (*admin.Service, func() error, error) {
 	cfg, err := Configure(o)
@@ -31,7 +32,10 @@ func OpenFiles(o ConfigureOptions) (*admin.Service, func() error, error) {
 	if err != nil {
 		return nil, nil, errors.Join(err, release())
 	}
-	return admin.New(admin.Options{Directory: directory.New(cfg), Certificates: storeAlone{store}, Now: time.Now}), release, nil
+	return admin.New(admin.Options{
+		Directory: directory.New(cfg), Certificates: storeAlone{store}, Change: o.Origin().Change,
+		Authority: authority.NewRegistry(cfg.Authority.Directory, nil), Offline: true, Now: time.Now,
+	}), release, nil
 }
 
 // storeAlone is a store that no server uses.

@@ -24,22 +24,27 @@ type httpServer struct {
 
 // listenHTTP binds address; an empty one gives a server that does nothing.
 func listenHTTP(address string, a *admin.Service, c *counters.Set) (*httpServer, error) {
-	h := &httpServer{}
 	if address == "" {
-		return h, nil
-	}
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("binding server.http: %w (choose another address, or \"\" for none)", err)
+		return &httpServer{}, nil
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collector{c})
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, r *http.Request) { serveHealth(w, r, a) })
-	h.listener = l
-	h.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
-	return h, nil
+	return bindHTTP("server.http", address, mux)
+}
+
+// bindHTTP binds the address of a key and serves handler once it is started.
+func bindHTTP(key, address string, handler http.Handler) (*httpServer, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("binding %s: %w (choose another address, or \"\" for none)", key, err)
+	}
+	return &httpServer{listener: l, server: &http.Server{
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute,
+		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+	}}, nil
 }
 
 // serveHealth answers 200 when the server is healthy and 503 when it is not,

@@ -128,6 +128,7 @@ func fixedChanges(old, next *directory.Configuration) error {
 	fixed("server.adminSocket", a.AdminSocket == b.AdminSocket)
 	fixed("server.http", a.HTTP == b.HTTP)
 	fixed("server.resolvers", slices.Equal(a.Resolvers, b.Resolvers))
+	fixed("authority", old.Authority == next.Authority)
 	fixed("revocation", old.Revocation == next.Revocation)
 	return errors.Join(errs...)
 }

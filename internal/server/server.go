@@ -73,6 +73,7 @@ type Server struct {
 	admin      *admin.Service
 	socket     *admin.Socket
 	http       *httpServer
+	authority  *ownAuthority
 }
 
 // Setup is what a person wants to know of a server without a file.
@@ -95,7 +96,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	s.inherited.free = o.Inherited
 	s.undo.push("inherited sockets", func(context.Context) error { return s.inherited.close() })
 	for _, build := range []func(context.Context) error{
-		s.openData, s.openRecords, s.openTrust, s.openTransport, s.openListeners, s.openManagement,
+		s.openData, s.openRecords, s.openTrust, s.openTransport, s.openListeners, s.openAuthority, s.openManagement,
 	} {
 		if err := build(ctx); err != nil {
 			return nil, errors.Join(err, s.undo.unwind(ctx))
@@ -114,6 +115,7 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	s.socket.Start()
 	s.http.start()
+	s.authority.start(&s.undo)
 	s.receive.Start()
 	s.logFindings()
 	for _, l := range s.listeners() {
@@ -196,7 +198,7 @@ func (s *Server) openManagement(context.Context) error {
 	cfg := s.o.Configuration
 	s.admin = admin.New(admin.Options{
 		Directory: s.directory, Queue: s.queue, Counters: s.counters, Certificates: ownStore{s}, CRLs: s.crls,
-		Listeners: s.listeners, Change: s.overlayChange(), Findings: s.findings, Logger: s.o.Logger, Started: s.started, Now: s.o.Now,
+		Listeners: s.listeners, Change: s.overlayChange(), Authority: s.authority.registry, Findings: s.findings, Logger: s.o.Logger, Started: s.started, Now: s.o.Now,
 	})
 	var err error
 	if s.socket, err = s.admin.ListenSocket(cfg.Server.AdminSocket); err != nil {
@@ -241,6 +243,7 @@ func (s *Server) findings() []admin.Finding {
 	f := admin.ConfigurationFindings(cfg)
 	f = append(f, s.identity.current.Load().findings(cfg)...)
 	f = append(f, s.own.findings()...)
+	f = append(f, s.authority.findings()...)
 	f = append(f, s.reloads.findings()...)
 	f = append(f, diskFindings(s.store.Condition(), cfg.Server.DataDirectory)...)
 	for _, l := range []struct {

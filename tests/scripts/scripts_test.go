@@ -12,6 +12,7 @@
 //	eventually command...        try the command until it succeeds
 //	signal TERM|HUP              send a signal to the processes in the background
 //	certificate NAME DNSNAME...  make NAME.pem and NAME.key, self-signed
+//	found NAME PATTERN           set NAME to what the pattern's group finds in the last output
 //	authority FILE               make a root certificate
 //	answer REQUEST OUT [FORM]    play a CA: sign REQUEST; FORM is pem, chain, der, p7b or pfx
 //	thumbprint NAME              put the thumbprint that was printed last into a variable
@@ -92,6 +93,7 @@ func TestScripts(t *testing.T) {
 			"certificate": makeCertificate,
 			"authority":   makeAuthority,
 			"answer":      answerRequest,
+			"found":       keepFound,
 			"thumbprint":  keepThumbprint,
 			"presented":   showPresented,
 		},
