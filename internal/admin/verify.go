@@ -215,6 +215,7 @@ type verification struct {
 	names   domainsec.NameCheck
 	way     domainsec.Direction
 	partner *directory.Partner
+	policy  trust.PolicyInputs
 }
 
 func (v *verification) clock() time.Time { return v.now }
@@ -224,10 +225,7 @@ func invalid(object, format string, args ...any) error {
 }
 
 func (v *verification) prepare() error {
-	if r := v.request; len(r.Policies) > 0 || r.ExplicitPolicy || r.InhibitPolicyMapping || r.InhibitAnyPolicy {
-		return invalid("policies", "policies are not processed yet")
-	}
-	for _, step := range []func() error{v.readCertificates, v.chooseRevocation, v.chooseNames, v.choosePurpose} {
+	for _, step := range []func() error{v.readCertificates, v.chooseRevocation, v.chooseNames, v.choosePurpose, v.choosePolicy} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -318,11 +316,26 @@ func (v *verification) choosePurpose() error {
 	return nil
 }
 
+// choosePolicy reads the policy inputs.
+func (v *verification) choosePolicy() error {
+	r := v.request
+	v.policy = trust.PolicyInputs{RequireExplicit: r.ExplicitPolicy, InhibitMapping: r.InhibitPolicyMapping, InhibitAny: r.InhibitAnyPolicy}
+	for _, p := range r.Policies {
+		oid, err := x509.ParseOID(p)
+		if err != nil {
+			return invalid("policies", "%q is no object identifier; write numbers with dots, such as 2.5.29.32.0", p)
+		}
+		v.policy.Policies = append(v.policy.Policies, oid)
+	}
+	return nil
+}
+
 // verifier makes the judge: with the anchors of the request alone, or else with
 // those of the configuration or the system.
 func (v *verification) verifier(revocation trust.Revocation) (*trust.Verifier, error) {
 	o := trust.Options{
 		Revocation: revocation, SystemRoots: v.environment.SystemRoots, Intermediates: v.intermediates, Now: v.clock,
+		Policy: v.policy,
 	}
 	switch {
 	case len(v.request.Roots) > 0:

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mailpact/internal/domainsec"
+	"mailpact/internal/trust/rfc5280"
 )
 
 // Bounds of path building. A peer that exceeds one is refused with InvalidChain.
@@ -43,19 +44,8 @@ type BuildRequest struct {
 	Policy PolicyInputs
 }
 
-// PolicyInputs are the inputs (c) and (e) to (g) of path validation (RFC 5280,
-// section 6.1.1). The zero value asks for nothing: certificates may still ask for
-// policies themselves, by policy constraints.
-type PolicyInputs struct {
-	// Policies is the user-initial-policy-set; empty stands for anyPolicy.
-	Policies []x509.OID
-	// RequireExplicit: a path must be valid for at least one of Policies.
-	RequireExplicit bool
-	// InhibitMapping: no policy may be mapped to another.
-	InhibitMapping bool
-	// InhibitAny: anyPolicy in a certificate stands for no policy.
-	InhibitAny bool
-}
+// PolicyInputs are the policy inputs of a path (RFC 5280, section 6.1.1).
+type PolicyInputs = rfc5280.PolicyInputs
 
 // Anchor is a certificate that is trusted by itself.
 type Anchor struct {

@@ -17,7 +17,7 @@ import (
 
 // counting is a PathBuilder that counts how often it is asked.
 type counting struct {
-	StandardBuilder
+	Builder
 	builds atomic.Int64
 	wait   chan struct{} // nil: no waiting
 }
@@ -30,7 +30,7 @@ func (c *counting) Build(ctx context.Context, r BuildRequest) ([]Path, []FailedP
 		case <-ctx.Done():
 		}
 	}
-	return c.StandardBuilder.Build(ctx, r)
+	return c.Builder.Build(ctx, r)
 }
 
 type cacheFixture struct {

@@ -3,7 +3,7 @@
 // matched, what is known of revocation.
 //
 // The main types are Verifier, which holds one version of the trust settings;
-// PathBuilder, which finds paths (StandardBuilder does it with crypto/x509); and
+// PathBuilder, which finds paths (Builder does it by RFC 5280); and
 // Revocation, which package revocation answers through server.
 //
 // Invariants:
@@ -22,9 +22,7 @@
 // It never opens a connection, never fetches an intermediate, never decides
 // whether mail is secured.
 //
-// Standards: RFC 5280, section 6.1, as far as crypto/x509 follows it (directory
-// name constraints, critical or not, and names that differ in spelling are
-// refused, not matched).
+// Standards: RFC 5280, sections 6.1 and 7.1, by package rfc5280 below this one.
 // Deliberate deviations: an anchor's own dates, usages and constraints are
 // judged like any element's; a purpose must be allowed by every element, CAs
 // included; notBefore has a tolerance of five minutes; a subject CN that is a

@@ -2,9 +2,7 @@ package trust
 
 import (
 	"crypto/x509"
-	"fmt"
 	"net"
-	"strings"
 
 	"mailpact/internal/directory"
 	"mailpact/internal/domainsec"
@@ -35,46 +33,6 @@ func certificateNames(leaf *x509.Certificate, paths ...[]*x509.Certificate) []st
 
 func hasDNSConstraints(c *x509.Certificate) bool {
 	return len(c.PermittedDNSDomains) > 0 || len(c.ExcludedDNSDomains) > 0
-}
-
-// commonNameConstraints applies the path's DNS name constraints to the leaf's
-// CN where it stands in for a missing dNSName; crypto/x509 looks at SANs only.
-func commonNameConstraints(path []*x509.Certificate) error {
-	cn := strings.ToLower(path[0].Subject.CommonName)
-	if len(path[0].DNSNames) > 0 || !domainsec.IsHostName(cn) {
-		return nil
-	}
-	for _, c := range path[1:] {
-		permitted := len(c.PermittedDNSDomains) == 0
-		for _, p := range c.PermittedDNSDomains {
-			permitted = permitted || within(cn, p)
-		}
-		for _, x := range c.ExcludedDNSDomains {
-			if within(cn, x) || strings.HasPrefix(cn, "*.") && within(strings.ToLower(x), cn[len("*."):]) {
-				permitted = false
-			}
-		}
-		if !permitted {
-			return fmt.Errorf("%s: its name constraints do not allow the CN %s", certificateLabel(c), cn)
-		}
-	}
-	return nil
-}
-
-// within reports whether the lower-case name lies in a DNS name constraint (RFC
-// 5280, section 4.2.1.10): it is the name or ends in it at a label. A leading
-// dot in the constraint asks for at least one label more.
-func within(name, constraint string) bool {
-	constraint = strings.ToLower(constraint)
-	name = strings.TrimPrefix(name, "*.")
-	switch {
-	case constraint == "":
-		return true
-	case constraint[0] == '.':
-		return strings.HasSuffix(name, constraint)
-	default:
-		return name == constraint || strings.HasSuffix(name, "."+constraint)
-	}
 }
 
 // matchedName returns the leaf's name that answers the request; paths are all

@@ -1,7 +1,6 @@
 package trust
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -37,7 +36,7 @@ func (s *search) named(leaf *x509.Certificate) []*x509.Certificate {
 	known := map[*x509.Certificate]bool{}
 	for next := []*x509.Certificate{leaf}; len(next) > 0; next = next[1:] {
 		for _, c := range s.issuers {
-			if !known[c] && bytes.Equal(next[0].RawIssuer, c.RawSubject) {
+			if !known[c] && s.issued(c, next[0]) {
 				known[c] = true
 				found, next = append(found, c), append(next, c)
 			}
@@ -48,7 +47,7 @@ func (s *search) named(leaf *x509.Certificate) []*x509.Certificate {
 
 func (s *search) hasRootedIssuer(c *x509.Certificate) bool {
 	for _, a := range s.request.Anchors {
-		if a.Issuer && bytes.Equal(c.RawIssuer, a.Certificate.RawSubject) && s.signature(c, a.Certificate) == nil {
+		if a.Issuer && s.issued(a.Certificate, c) && s.signature(c, a.Certificate) == nil {
 			return true
 		}
 	}
@@ -56,7 +55,7 @@ func (s *search) hasRootedIssuer(c *x509.Certificate) bool {
 		return true
 	}
 	for _, p := range s.issuers {
-		if s.rooted[p] && bytes.Equal(c.RawIssuer, p.RawSubject) && s.signature(c, p) == nil {
+		if s.rooted[p] && s.issued(p, c) && s.signature(c, p) == nil {
 			return true
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"mailpact/internal/trust/rfc5280"
 )
 
 // foundChain is a chain of right signatures that ends in an anchor.
@@ -30,6 +32,7 @@ type search struct {
 	request BuildRequest
 	issuers []*x509.Certificate // of the store, then presented, each once
 
+	names      map[string]string              // comparable forms by DER, see nameKey
 	signatures map[[2]*x509.Certificate]error // child, parent; nil: right
 	roots      map[*x509.Certificate][]*x509.Certificate
 	rooted     map[*x509.Certificate]bool // see findRooted
@@ -46,6 +49,7 @@ func newSearch(ctx context.Context, r BuildRequest) *search {
 	s := &search{
 		ctx:        ctx,
 		request:    r,
+		names:      map[string]string{},
 		signatures: map[[2]*x509.Certificate]error{},
 		roots:      map[*x509.Certificate][]*x509.Certificate{},
 		rooted:     map[*x509.Certificate]bool{},
@@ -66,6 +70,26 @@ func newSearch(ctx context.Context, r BuildRequest) *search {
 		}
 	}
 	return s
+}
+
+// issued reports whether parent has the name of child's issuer.
+func (s *search) issued(parent, child *x509.Certificate) bool {
+	return bytes.Equal(child.RawIssuer, parent.RawSubject) || s.nameKey(child.RawIssuer) == s.nameKey(parent.RawSubject)
+}
+
+// nameKey is equal for names that RFC 5280, section 7.1, calls equal. One that
+// cannot be read is equal to itself alone.
+func (s *search) nameKey(der []byte) string {
+	key, known := s.names[string(der)]
+	if !known {
+		if n, err := rfc5280.ParseName(der); err == nil {
+			key = n.Key()
+		} else {
+			key = "unreadable:" + string(der)
+		}
+		s.names[string(der)] = key
+	}
+	return key
 }
 
 // visit extends the chain, whose signatures are right so far, in every way.
@@ -92,7 +116,7 @@ func (s *search) visit(chain []*x509.Certificate) {
 	var why string
 	extended := false
 	for _, parent := range s.issuers {
-		if !bytes.Equal(tip.RawIssuer, parent.RawSubject) || inChain(parent, chain) {
+		if !s.issued(parent, tip) || inChain(parent, chain) {
 			continue
 		}
 		if !s.worthChecking(tip, parent) {
@@ -133,7 +157,7 @@ func (s *search) anchorsAbove(chain []*x509.Certificate) {
 	tip := chain[len(chain)-1]
 	for _, a := range s.request.Anchors {
 		c := a.Certificate
-		if a.Issuer && bytes.Equal(tip.RawIssuer, c.RawSubject) && !inChain(c, chain) && s.signature(tip, c) == nil {
+		if a.Issuer && s.issued(c, tip) && !inChain(c, chain) && s.signature(tip, c) == nil {
 			s.add(foundChain{elements: append(chain[:len(chain):len(chain)], c)})
 		}
 	}
@@ -225,7 +249,7 @@ func verifySignature(child, parent *x509.Certificate) error {
 // whyDead says what is missing above the tip of a dead end.
 func (s *search) whyDead(tip *x509.Certificate, why string) string {
 	for _, a := range s.request.Anchors {
-		if !bytes.Equal(tip.RawIssuer, a.Certificate.RawSubject) {
+		if !s.issued(a.Certificate, tip) {
 			continue
 		}
 		if !a.Issuer {

@@ -28,7 +28,9 @@ type Options struct {
 	Intermediates []*x509.Certificate
 	// Revocation answers for paths; nil makes every status unknown.
 	Revocation Revocation
-	// Builder finds paths; nil is StandardBuilder.
+	// Policy is what certificate policies are asked of every path.
+	Policy PolicyInputs
+	// Builder finds paths; nil is Builder.
 	Builder PathBuilder
 	// SystemRoots replaces the system's roots, which count only if
 	// Config.SystemRoots says so; nil is the system's.
@@ -46,6 +48,7 @@ type Verifier struct {
 	anchors     []Anchor
 	systemRoots *x509.CertPool
 	builder     PathBuilder
+	policy      PolicyInputs
 	revocation  Revocation
 	now         func() time.Time
 	cache       *cache
@@ -62,12 +65,13 @@ func New(o Options) (*Verifier, error) {
 	v := &Verifier{
 		store:      s,
 		builder:    o.Builder,
+		policy:     o.Policy,
 		revocation: o.Revocation,
 		now:        o.Now,
 		cache:      newCache(o.CacheEntries),
 	}
 	if v.builder == nil {
-		v.builder = StandardBuilder{}
+		v.builder = Builder{}
 	}
 	if v.now == nil {
 		v.now = time.Now
@@ -192,6 +196,7 @@ func (v *Verifier) buildRequest(presented []*x509.Certificate, now time.Time) Bu
 		Intermediates: v.store.intermediates,
 		SystemRoots:   v.systemRoots,
 		Now:           now,
+		Policy:        v.policy,
 	}
 }
 

@@ -153,6 +153,9 @@ func TestReasons(t *testing.T) {
 	under := func(o pkitest.CAOptions) []*x509.Certificate {
 		return root.Intermediate(t, o).Issue(t, leafFor("mail1.woodgrovebank.com")).Chain
 	}
+	named := func(o pkitest.CAOptions) []*x509.Certificate {
+		return root.Intermediate(t, o).Issue(t, pkitest.LeafOptions{CommonName: "Mail1 Woodgrovebank", Names: []string{"mail1.woodgrovebank.com"}}).Chain
+	}
 	unknownCritical := []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, 3, 4}, Critical: true, Value: []byte{5, 0}}}
 	stranger := pkitest.NewRoot(t, pkitest.CAOptions{}) // of the same name as ours
 
@@ -218,11 +221,14 @@ func TestReasons(t *testing.T) {
 			Issue(t, pkitest.LeafOptions{CommonName: "mail1.woodgrovebank.com"}).Chain, "secured", ""},
 		{"CN evading constraints beside a permitted dNSName", root.Intermediate(t, pkitest.CAOptions{PermittedDNS: []string{"fabrikam.example"}}).
 			Issue(t, pkitest.LeafOptions{CommonName: "mail1.woodgrovebank.com", Names: []string{"mail.fabrikam.example"}}).Chain, "SubjectMismatch", ""},
-		{"directory name not permitted, critical", under(pkitest.CAOptions{Extra: constraints(t, true, 0xa0, directoryBase)}), "InvalidChain", ""},
-		{"directory name not permitted", under(pkitest.CAOptions{Extra: constraints(t, false, 0xa0, directoryBase)}), "InvalidChain", ""},
-		{"directory name excluded", under(pkitest.CAOptions{Extra: constraints(t, false, 0xa1, directoryBase)}), "InvalidChain", ""},
-		{"directory name beside a permitted dNSName", under(pkitest.CAOptions{Extra: constraints(t, false, 0xa0, "\x82\x11woodgrovebank.com", directoryBase)}), "InvalidChain", ""},
-		{"name constraint of a registered id", under(pkitest.CAOptions{Extra: constraints(t, false, 0xa0, "\x88\x03\x2a\x03\x04")}), "InvalidChain", ""},
+		{"directory name not permitted, critical", named(pkitest.CAOptions{Extra: constraints(t, true, 0xa0, directoryBase)}), "InvalidChain", ""},
+		{"directory name not permitted", named(pkitest.CAOptions{Extra: constraints(t, false, 0xa0, directoryBase)}), "InvalidChain", ""},
+		{"directory name not permitted, and the leaf has none", under(pkitest.CAOptions{Extra: constraints(t, true, 0xa0, directoryBase)}), "secured", ""},
+		{"directory name excluded", named(pkitest.CAOptions{Extra: constraints(t, false, 0xa1, commonNameBase)}), "InvalidChain", ""},
+		{"another directory name excluded", named(pkitest.CAOptions{Extra: constraints(t, true, 0xa1, directoryBase)}), "secured", ""},
+		{"directory name permitted", named(pkitest.CAOptions{Extra: constraints(t, true, 0xa0, commonNameBase)}), "secured", ""},
+		{"directory name beside a permitted dNSName", named(pkitest.CAOptions{Extra: constraints(t, false, 0xa0, "\x82\x11woodgrovebank.com", directoryBase)}), "InvalidChain", ""},
+		{"name constraint of a registered id that the leaf does not have", under(pkitest.CAOptions{Extra: constraints(t, true, 0xa0, "\x88\x03\x2a\x03\x04")}), "secured", ""},
 		{"name constraint with a distance", under(pkitest.CAOptions{Extra: constraints(t, false, 0xa0, "\x82\x11woodgrovebank.com\x81\x01\x01")}), "InvalidChain", ""},
 		{"constraints on an address that the leaf does not have", under(pkitest.CAOptions{Extra: constraints(t, false, 0xa1, "\x87\x08\x0a\x00\x00\x00\xff\x00\x00\x00", "\x81\x01x", "\x86\x01x")}), "secured", ""},
 		{"name permitted, not critical", under(pkitest.CAOptions{Extra: constraints(t, false, 0xa0, "\x82\x11woodgrovebank.com")}), "secured", ""},
@@ -259,6 +265,9 @@ func TestReasons(t *testing.T) {
 
 // directoryBase is a subtree's base: the directory name C=DE.
 const directoryBase = "\xa4\x0f\x30\x0d\x31\x0b\x30\x09\x06\x03\x55\x04\x06\x13\x02DE"
+
+// commonNameBase is the directory name CN=MAIL1  woodgrovebank, as a UTF8String.
+const commonNameBase = "\xa4\x22\x30\x20\x31\x1e\x30\x1c\x06\x03\x55\x04\x03\x0c\x15MAIL1   WoodgroveBank"
 
 // constraints is the extension nameConstraints with subtrees, each of which is
 // given by its content, under the tag of permitted (0xa0) or excluded (0xa1).

@@ -2,13 +2,13 @@ package rfc5280
 
 import (
 	"crypto/x509"
-	"fmt"
+	"errors"
 	"strings"
 )
 
 // Options are the inputs of Check besides the path.
 type Options struct {
-	Policies Policies
+	Policy PolicyInputs
 	// IsHostName tells whether the CN of the last certificate would count as a
 	// name of a host; nil: no CN does.
 	IsHostName func(string) bool
@@ -56,7 +56,7 @@ type walk struct {
 func newWalk(path []*x509.Certificate, o Options) (*walk, error) {
 	last := len(path) - 1
 	anchor := path[last]
-	w := &walk{path: path, options: o, policies: newPolicyState(o.Policies, last), pathLength: last, comparisons: budget{maxComparisons}}
+	w := &walk{path: path, options: o, policies: newPolicyState(o.Policy, last), pathLength: last, comparisons: budget{maxComparisons}}
 	var err error
 	if w.issuer, err = ParseName(anchor.RawSubject); err != nil {
 		return nil, &Fault{Index: last, Err: err}
@@ -65,12 +65,26 @@ func newWalk(path []*x509.Certificate, o Options) (*walk, error) {
 		return w, nil
 	}
 	if anchor.BasicConstraintsValid && !anchor.IsCA {
-		return nil, &Fault{Index: last, Err: fmt.Errorf("it is no CA")}
+		return nil, &Fault{Index: last, Err: errNoCA}
+	}
+	if !maySign(anchor) {
+		return nil, &Fault{Index: last, Err: errMayNotSign}
 	}
 	if err := w.confine(anchor); err != nil {
 		return nil, &Fault{Index: last, Err: err}
 	}
 	return w, nil
+}
+
+var (
+	errNoCA       = errors.New("it is no CA")
+	errMayNotSign = errors.New("its key usage does not allow it to sign certificates")
+)
+
+// maySign reports whether the key usage allows signing certificates, which it
+// does where there is no such extension.
+func maySign(c *x509.Certificate) bool {
+	return c.KeyUsage&x509.KeyUsageCertSign != 0 || extension(c, oidKeyUsage) == nil
 }
 
 // confine takes over a CA's name constraints and path length.
@@ -95,10 +109,10 @@ func (w *walk) certificate(i int) error {
 		return err
 	}
 	if issuer.Key() != w.issuer.Key() {
-		return fmt.Errorf("its issuer is not the subject of the certificate above it")
+		return errors.New("its issuer is not the subject of the certificate above it")
 	}
 	if issuer.Empty() {
-		return fmt.Errorf("its issuer has no name")
+		return errors.New("its issuer has no name")
 	}
 	subject, err := ParseName(c.RawSubject)
 	if err != nil {
@@ -128,10 +142,13 @@ func (w *walk) certificate(i int) error {
 func wellFormed(c *x509.Certificate) error {
 	ca := c.BasicConstraintsValid && c.IsCA
 	if !ca && extension(c, oidNameConstraints) != nil {
-		return fmt.Errorf("it has name constraints and is no CA (RFC 5280, section 4.2.1.10)")
+		return errors.New("it has name constraints and is no CA (RFC 5280, section 4.2.1.10)")
 	}
-	if len(c.ExtKeyUsage) == 0 && len(c.UnknownExtKeyUsage) == 0 && extension(c, "2.5.29.37") != nil {
-		return fmt.Errorf("its extended key usage is empty (RFC 5280, section 4.2.1.12)")
+	if !ca && c.KeyUsage&x509.KeyUsageCertSign != 0 {
+		return errors.New("its key usage is that of a CA, and it is none (RFC 5280, section 4.2.1.9)")
+	}
+	if len(c.ExtKeyUsage) == 0 && len(c.UnknownExtKeyUsage) == 0 && extension(c, oidExtendedKeyUsage) != nil {
+		return errors.New("its extended key usage is empty (RFC 5280, section 4.2.1.12)")
 	}
 	return nil
 }
@@ -164,13 +181,13 @@ func (w *walk) below(c *x509.Certificate, selfIssued bool) error {
 	}
 	switch {
 	case !c.BasicConstraintsValid || !c.IsCA:
-		return fmt.Errorf("it is no CA")
-	case c.KeyUsage != 0 && c.KeyUsage&x509.KeyUsageCertSign == 0:
-		return fmt.Errorf("its key usage does not allow it to sign certificates")
+		return errNoCA
+	case !maySign(c):
+		return errMayNotSign
 	}
 	if !selfIssued {
 		if w.pathLength <= 0 {
-			return fmt.Errorf("there are more CAs in the path than a path length constraint allows")
+			return errors.New("there are more CAs in the path than a path length constraint allows")
 		}
 		w.pathLength--
 	}

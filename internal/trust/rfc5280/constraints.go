@@ -8,6 +8,8 @@ import (
 	"net"
 	"strings"
 
+	encoding "encoding/asn1"
+
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
 )
@@ -184,7 +186,12 @@ func (c *constraints) allow(n *names, b *budget) error {
 	}
 	for _, x := range n.hosts {
 		host := strings.ToLower(strings.TrimSuffix(x, "."))
-		if err := c.allowOne(formDNS, x, b, func(t *subtree, excluded bool) (bool, error) { return hostWithin(host, t.text, excluded), nil }); err != nil {
+		if err := c.allowOne(formDNS, x, b, func(t *subtree, excluded bool) (bool, error) {
+			if !dnsName(host) {
+				return false, errors.New("it is no DNS name")
+			}
+			return hostWithin(host, t.text, excluded), nil
+		}); err != nil {
 			return err
 		}
 	}
@@ -259,11 +266,28 @@ func hostWithin(host, constraint string, excluded bool) bool {
 	}
 }
 
+// dnsName reports whether a lower-case name has the form of one that constraints
+// are compared with: labels that are not empty, the first of which may be a wildcard.
+func dnsName(s string) bool {
+	s = strings.TrimPrefix(s, "*.")
+	if s == "" || len(s) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || len(label) > 63 || strings.ContainsFunc(label, func(r rune) bool {
+			return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '_'
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
 // emailWithin compares a mailbox with a mailbox, a host, or a domain with a
 // leading dot, below which all hosts lie.
 func emailWithin(mailbox, constraint string) (bool, error) {
 	at := strings.LastIndexByte(mailbox, '@')
-	if at <= 0 || at == len(mailbox)-1 {
+	if at <= 0 || mailbox[0] != '"' && strings.IndexByte(mailbox, '@') != at || !dnsName(strings.ToLower(mailbox[at+1:])) {
 		return false, errors.New("it is no mailbox")
 	}
 	host := strings.ToLower(mailbox[at+1:])
@@ -312,11 +336,17 @@ func addressWithin(ip net.IP, block *net.IPNet) bool {
 	return true
 }
 
-// The extensions read here, as the content of their OIDs.
+// The extensions read here.
 const (
-	oidNameConstraints = "2.5.29.30"
-	oidSubjectAltName  = "2.5.29.17"
+	oidKeyUsage         = "2.5.29.15"
+	oidSubjectAltName   = "2.5.29.17"
+	oidNameConstraints  = "2.5.29.30"
+	oidExtendedKeyUsage = "2.5.29.37"
 )
+
+// Processes reports whether Check processes an extension that crypto/x509 leaves
+// to others when it is critical: name constraints of any form.
+func Processes(oid encoding.ObjectIdentifier) bool { return oid.String() == oidNameConstraints }
 
 // extension returns the value of c's extension with the dotted OID, or nil.
 func extension(c *x509.Certificate, oid string) []byte {

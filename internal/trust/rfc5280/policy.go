@@ -5,14 +5,18 @@ import (
 	"errors"
 )
 
-// Policies are the policy inputs of RFC 5280, section 6.1.1. The zero value
-// accepts any policy and asks for none.
-type Policies struct {
-	// Acceptable is the user-initial-policy-set as dotted OIDs; empty: any policy.
-	Acceptable []string
-	// RequireExplicit, InhibitMapping and InhibitAny are initial-explicit-policy,
-	// initial-policy-mapping-inhibit and initial-any-policy-inhibit.
-	RequireExplicit, InhibitMapping, InhibitAny bool
+// PolicyInputs are the inputs (c) and (e) to (g) of path validation (RFC 5280,
+// section 6.1.1). The zero value asks for nothing: certificates may still ask for
+// policies themselves, by policy constraints.
+type PolicyInputs struct {
+	// Policies is the user-initial-policy-set; empty stands for anyPolicy.
+	Policies []x509.OID
+	// RequireExplicit: a path must be valid for at least one of Policies.
+	RequireExplicit bool
+	// InhibitMapping: no policy may be mapped to another.
+	InhibitMapping bool
+	// InhibitAny: anyPolicy in a certificate stands for no policy.
+	InhibitAny bool
 }
 
 const anyPolicy = "2.5.29.32.0"
@@ -35,7 +39,7 @@ type policyState struct {
 	explicit, mapping, any int
 }
 
-func newPolicyState(in Policies, certificates int) *policyState {
+func newPolicyState(in PolicyInputs, certificates int) *policyState {
 	s := &policyState{explicit: certificates + 1, mapping: certificates + 1, any: certificates + 1}
 	if in.RequireExplicit {
 		s.explicit = 0
@@ -46,10 +50,10 @@ func newPolicyState(in Policies, certificates int) *policyState {
 	if in.InhibitAny {
 		s.any = 0
 	}
-	if len(in.Acceptable) > 0 {
+	if len(in.Policies) > 0 {
 		s.acceptable = map[string]bool{}
-		for _, p := range in.Acceptable {
-			s.acceptable[p] = true
+		for _, p := range in.Policies {
+			s.acceptable[p.String()] = true
 		}
 		if s.acceptable[anyPolicy] {
 			s.acceptable = nil

@@ -6,26 +6,23 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"mailpact/internal/domainsec"
+	"mailpact/internal/trust/rfc5280"
 )
 
-// StandardBuilder is the PathBuilder that lets crypto/x509 verify. The zero
-// value is ready.
+// Builder is the PathBuilder of RFC 5280. The zero value is ready.
 //
 // It first collects every chain of right signatures up to an anchor, whatever
-// the dates and usages, and then judges each: crypto/x509 alone would stop at
-// the first fault and forget the paths that have one. A chain is good only if
-// crypto/x509 accepts exactly that chain, and our own checks of dates,
-// strength, usage and critical extensions find nothing.
-type StandardBuilder struct{}
+// the dates and usages, and then judges each: package rfc5280 names, constraints,
+// path lengths and policies, and this file dates, strength and critical extensions.
+type Builder struct{}
 
-var _ PathBuilder = StandardBuilder{}
+var _ PathBuilder = Builder{}
 
 // Build implements PathBuilder.
-func (StandardBuilder) Build(ctx context.Context, r BuildRequest) ([]Path, []FailedPath) {
+func (Builder) Build(ctx context.Context, r BuildRequest) ([]Path, []FailedPath) {
 	leaf := r.Presented[0]
 	overrun := func(format string, args ...any) ([]Path, []FailedPath) {
 		return nil, []FailedPath{{
@@ -47,7 +44,7 @@ func (StandardBuilder) Build(ctx context.Context, r BuildRequest) ([]Path, []Fai
 	var failed []FailedPath
 	for _, c := range s.found {
 		p := Path{Elements: c.elements, Usage: commonUsage(c.elements), Public: c.public}
-		f := chainFaults(c, r.Now)
+		f := chainFaults(c, r)
 		if len(f.reasons) == 0 {
 			good = append(good, p)
 			continue
@@ -81,20 +78,19 @@ func (f *pathFaults) add(r domainsec.Reason, format string, args ...any) {
 }
 
 // chainFaults judges a chain of right signatures.
-func chainFaults(c foundChain, now time.Time) pathFaults {
+func chainFaults(c foundChain, r BuildRequest) pathFaults {
 	var f pathFaults
 	last := len(c.elements) - 1
 	for i, e := range c.elements {
-		f.element(e, now, i < last)
+		f.element(e, r.Now, i < last)
 	}
-	if err := commonNameConstraints(c.elements); err != nil {
+	err := rfc5280.Check(c.elements, rfc5280.Options{Policy: r.Policy, IsHostName: domainsec.IsHostName})
+	var fault *rfc5280.Fault
+	switch {
+	case errors.As(err, &fault):
+		f.add(domainsec.InvalidChain, "%s: %v", certificateLabel(c.elements[fault.Index]), fault.Err)
+	case err != nil:
 		f.add(domainsec.InvalidChain, "%v", err)
-	}
-	// crypto/x509 knows no weak signatures: it would call the chain broken.
-	if !slices.Contains(f.reasons, domainsec.WeakSignature) {
-		if err := standardVerify(c.elements, now); err != nil {
-			f.add(domainsec.InvalidChain, "%v", err)
-		}
 	}
 	return f
 }
@@ -109,11 +105,11 @@ func (f *pathFaults) element(c *x509.Certificate, now time.Time, signed bool) {
 	if signed && weakAlgorithm(c.SignatureAlgorithm) {
 		f.add(domainsec.WeakSignature, "%s: signed with %s", name, c.SignatureAlgorithm)
 	}
-	if len(c.UnhandledCriticalExtensions) > 0 {
-		f.add(domainsec.InvalidChain, "%s: unknown critical extension %s", name, c.UnhandledCriticalExtensions[0])
-	}
-	if d := unsupportedConstraints(c); d != "" {
-		f.add(domainsec.InvalidChain, "%s: %s, which is not supported", name, d)
+	for _, x := range c.UnhandledCriticalExtensions {
+		if !rfc5280.Processes(x) {
+			f.add(domainsec.InvalidChain, "%s: unknown critical extension %s", name, x)
+			break
+		}
 	}
 	f.dates(c, now)
 }
@@ -127,32 +123,6 @@ func (f *pathFaults) dates(c *x509.Certificate, now time.Time) {
 	if now.Add(notBeforeTolerance).Before(c.NotBefore) {
 		f.add(domainsec.CertificateNotYetValid, "%s: not valid before %s", certificateLabel(c), c.NotBefore.UTC().Format(time.RFC3339))
 	}
-}
-
-// standardVerify asks crypto/x509 about one chain: basic constraints, path
-// lengths, name constraints and policies. Dates, critical extensions and usages
-// are judged elsewhere and made harmless in copies, so that each fault is
-// reported under its own name.
-func standardVerify(chain []*x509.Certificate, now time.Time) error {
-	o := x509.VerifyOptions{
-		Roots:         x509.NewCertPool(),
-		Intermediates: x509.NewCertPool(),
-		CurrentTime:   now,
-		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
-	}
-	last := len(chain) - 1
-	o.Roots.AddCert(timeless(chain[last]))
-	for i := 1; i < last; i++ {
-		o.Intermediates.AddCert(timeless(chain[i]))
-	}
-	verified, err := timeless(chain[0]).Verify(o)
-	if err != nil {
-		return err
-	}
-	if !slices.ContainsFunc(verified, func(v []*x509.Certificate) bool { return sameChain(v, chain) }) {
-		return errors.New("crypto/x509 does not accept this order of certificates")
-	}
-	return nil
 }
 
 // timeless returns a copy of c that is valid at any time and has no unknown
