@@ -88,8 +88,10 @@ func TestNamesThatAreEqual(t *testing.T) {
 }
 
 func TestNamesThatCannotBeRead(t *testing.T) {
-	for _, der := range []string{"", "\x30", "\x31\x00", "\x30\x00\x00", "\x30\x02\x31\x01", "\x30\x04\x31\x02\x30\x00",
-		string(name(t, []attribute{{commonName, tagBMPString, "odd"}}))} {
+	for _, der := range []string{
+		"", "\x30", "\x31\x00", "\x30\x00\x00", "\x30\x02\x31\x01", "\x30\x04\x31\x02\x30\x00",
+		string(name(t, []attribute{{commonName, tagBMPString, "odd"}})),
+	} {
 		if n, err := ParseName([]byte(der)); err == nil {
 			t.Errorf("%x was read as %q", der, n.Key())
 		}
