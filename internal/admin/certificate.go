@@ -12,7 +12,6 @@ import (
 	"mailpact/internal/certstore"
 	"mailpact/internal/directory"
 	"mailpact/internal/domainsec"
-	"mailpact/internal/smtp"
 	"mailpact/internal/trust"
 )
 
@@ -99,7 +98,7 @@ func (s *Service) CertificateList(_ context.Context, q CertificateListRequest) (
 	store := s.certificates.Store()
 	switch {
 	case q.Domain != "":
-		name, err := smtp.ParseDomain(q.Domain)
+		name, err := directory.ParseCertificateName(q.Domain)
 		if err != nil {
 			return r, &Error{Kind: KindInvalid, Object: "domain", Detail: err.Error(), Fix: "write a host name"}
 		}

@@ -45,8 +45,7 @@ func (s *Service) issueOptions(q CertificateIssueRequest, defaultAll bool) certs
 	names := q.DomainNames
 	nothing := len(names) == 0 && !q.IncludeAcceptedDomains && !q.IncludeServerNames && q.Template == ""
 	if q.IncludeServerNames || nothing {
-		names = append(names, string(cfg.Server.FQDN))
-		for _, n := range cfg.CertificateNames() {
+		for _, n := range cfg.ServerNames() {
 			names = append(names, string(n))
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -12,7 +14,6 @@ import (
 	"time"
 
 	"mailpact/internal/directory"
-	"mailpact/internal/smtp"
 )
 
 // Certificate is one of our own certificates, with its key. It is immutable.
@@ -100,8 +101,16 @@ func (c *Certificate) EnabledFor(s directory.Service, now time.Time) bool {
 	return slices.Contains(c.Services, s) && !now.Before(c.EnabledFrom)
 }
 
-// matches reports whether c carries name, and whether without a wildcard.
-func (c *Certificate) matches(name smtp.Domain) (ok, exact bool) {
+// matches reports whether c is meant by name, and whether without a wildcard.
+func (c *Certificate) matches(name directory.CertificateName) (ok, exact bool) {
+	if issuer, subject, is := name.IssuerAndSubject(); is {
+		ok = sameDN(issuer, c.TLS.Leaf.Issuer) && sameDN(subject, c.TLS.Leaf.Subject)
+		return ok, ok
+	}
+	if t, is := name.Thumbprint(); is {
+		ok = t == c.Thumbprint() || t == c.SHA256()
+		return ok, ok
+	}
 	for _, n := range c.Names() {
 		if n == string(name) {
 			return true, true
@@ -114,6 +123,43 @@ func (c *Certificate) matches(name smtp.Domain) (ok, exact bool) {
 		}
 	}
 	return ok, false
+}
+
+// sameDN compares a written distinguished name with that of a certificate. Some
+// programs write the root of a name first and some last, so both will do.
+func sameDN(text string, name pkix.Name) bool {
+	written, err := directory.ParseDN(text)
+	if err != nil {
+		return false
+	}
+	var parts []string
+	for _, n := range name.Names {
+		parts = append(parts, directory.DNPart(attributeKey(n.Type), fmt.Sprint(n.Value)))
+	}
+	if slices.Equal(written, parts) {
+		return true
+	}
+	slices.Reverse(parts)
+	return slices.Equal(written, parts)
+}
+
+// attributeKey returns the short name of an attribute, or its numbers.
+func attributeKey(oid asn1.ObjectIdentifier) string {
+	for _, r := range attributeRules() {
+		if r.oid.Equal(oid) {
+			return r.key
+		}
+	}
+	switch s := oid.String(); s {
+	case "2.5.4.5":
+		return "SERIALNUMBER"
+	case "2.5.4.9":
+		return "STREET"
+	case "2.5.4.17":
+		return "POSTALCODE"
+	default:
+		return s
+	}
 }
 
 // isHostName reports whether s is a host name in ASCII, with or without a

@@ -187,7 +187,7 @@ func TestSelect(t *testing.T) {
 				all = append(all, l.make(t, root))
 			}
 			usable := func(c *Certificate) bool { return c.Leaf().Subject.OrganizationalUnit[0] != tt.refuse }
-			if diff := cmp.Diff(tt.want, labels(storeOf(all...).Select(tt.for_, usable))); diff != "" {
+			if diff := cmp.Diff(tt.want, labels(storeOf(all...).Select(directory.CertificateName(tt.for_), usable))); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
@@ -525,7 +525,7 @@ func TestKeysDirectoryAfterCrash(t *testing.T) {
 	if created, err := s.EnsureSelfSigned([]smtp.Domain{"a.example"}); !created || err != nil {
 		t.Fatalf("%v, %v", created, err)
 	}
-	found := s.Findings([]smtp.Domain{"a.example"}, false)
+	found := s.Findings([]directory.CertificateName{"a.example"}, false)
 	if len(found) != 2 || !strings.Contains(found[0].Object, "-bb.crt") || !strings.Contains(found[1].Text, "unsealed") {
 		t.Errorf("findings %v", found)
 	}
@@ -573,7 +573,7 @@ func TestFindings(t *testing.T) {
 			c := tt.leaf.make(t, root)
 			c.keyReadable = tt.mode
 			var got []directory.Level
-			for _, f := range storeOf(c).Findings([]smtp.Domain{"mail.contoso.com"}, true) {
+			for _, f := range storeOf(c).Findings([]directory.CertificateName{"mail.contoso.com"}, true) {
 				got = append(got, f.Level)
 				if !strings.Contains(f.Text, tt.text) || f.Fix == "" {
 					t.Errorf("finding %s", f)

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"mailpact/internal/directory"
-	"mailpact/internal/smtp"
 )
 
 // warnBefore is how long before its end a certificate is reported.
@@ -16,7 +15,7 @@ const warnBefore = 30 * 24 * time.Hour
 // Findings returns what is unwise about our own certificates now, and for which
 // of names there is none, or none that a stranger would trust. names are those
 // that connectors use; partners is whether there is anybody to convince.
-func (s *Store) Findings(names []smtp.Domain, partners bool) []directory.Finding {
+func (s *Store) Findings(names []directory.CertificateName, partners bool) []directory.Finding {
 	now := s.now()
 	var out []directory.Finding
 	add := func(level directory.Level, object, text, fix string) {
@@ -45,7 +44,7 @@ func (s *Store) Findings(names []smtp.Domain, partners bool) []directory.Finding
 		object := fmt.Sprintf("certificates[%s]", n)
 		found := s.Select(n, nil)
 		if len(found) == 0 {
-			add(directory.LevelError, object, "no certificate carries the name, so that STARTTLS is not offered under it", "Add a certificate for "+string(n)+" to certificates")
+			add(directory.LevelError, object, missingText(n), "See mailpact cert list; make one with mailpact cert request, or add one under certificates")
 			continue
 		}
 		f := judge(found[0], now, partners)
@@ -93,4 +92,15 @@ func damageMend(fe *FileError) string {
 		return "Delete the pair; another is made at the next start"
 	}
 	return fe.Mend
+}
+
+// missingText says what the lack of a certificate means.
+func missingText(n directory.CertificateName) string {
+	if _, _, dn := n.IssuerAndSubject(); dn {
+		return "no certificate enabled for SMTP has this issuer and subject, so that none is shown where it is named"
+	}
+	if _, is := n.Thumbprint(); is {
+		return "no certificate enabled for SMTP has this thumbprint, so that none is shown where it is named"
+	}
+	return "no certificate carries the name, so that STARTTLS is not offered under it"
 }

@@ -13,7 +13,6 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 
 	"mailpact/internal/directory"
-	"mailpact/internal/smtp"
 )
 
 // minThumbprintDigits is how much of a thumbprint must be given.
@@ -327,7 +326,7 @@ func (s *Store) Enable(thumbprint string, services []directory.Service, from tim
 // the certificate that would be shown under one of names, unless another just
 // as good takes its place. The error is a *Fault where it is the caller's. With
 // dryRun nothing is removed.
-func (s *Store) Remove(thumbprint string, names []smtp.Domain, dryRun bool) error {
+func (s *Store) Remove(thumbprint string, names []directory.CertificateName, dryRun bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	base := ""
@@ -353,7 +352,7 @@ func (s *Store) Remove(thumbprint string, names []smtp.Domain, dryRun bool) erro
 }
 
 // checkReplaced refuses a certificate that is in use and has no successor.
-func (s *Store) checkReplaced(c *Certificate, names []smtp.Domain) error {
+func (s *Store) checkReplaced(c *Certificate, names []directory.CertificateName) error {
 	for _, n := range distinct(names) {
 		found := s.candidates(n, nil)
 		if len(found) == 0 || found[0].Certificate != c {

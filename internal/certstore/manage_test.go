@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"math/big"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,7 +15,6 @@ import (
 	"time"
 
 	"mailpact/internal/directory"
-	"mailpact/internal/smtp"
 )
 
 var onlySMTP = []directory.Service{directory.ServiceSMTP}
@@ -147,7 +147,7 @@ func TestEnable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const name = smtp.Domain("mail1.contoso.com")
+	const name = directory.CertificateName("mail1.contoso.com")
 	first, _, err := s.NewSelfSigned(IssueOptions{Names: []string{string(name)}, Services: onlySMTP})
 	if err != nil {
 		t.Fatal(err)
@@ -186,8 +186,8 @@ func TestEnable(t *testing.T) {
 // TestRemove: what is in use stays until another as good takes its place.
 func TestRemove(t *testing.T) {
 	s := openKeys(t)
-	const name = smtp.Domain("mail1.contoso.com")
-	names := []smtp.Domain{name}
+	const name = directory.CertificateName("mail1.contoso.com")
+	names := []directory.CertificateName{name}
 	selfSigned, _, err := s.NewSelfSigned(IssueOptions{Names: []string{string(name)}, Services: onlySMTP})
 	if err != nil {
 		t.Fatal(err)
@@ -317,5 +317,45 @@ func TestWriteFails(t *testing.T) {
 	var f *Fault
 	if err == nil || errors.As(err, &f) || len(s.Pending()) != 0 {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestSelectByIssuerAndSubject: a renewal by the same CA is picked up, another
+// CA's certificate is not; the order of a written name does not matter.
+func TestSelectByIssuerAndSubject(t *testing.T) {
+	s := openKeys(t)
+	contoso, other := newCA(t, "Contoso CA", nil), newCA(t, "Other CA", nil)
+	imported := map[string]*Certificate{}
+	for i, by := range []*ca{contoso, contoso, other} {
+		p, _, err := s.NewRequest(IssueOptions{Subject: "C=US, O=Contoso, CN=mail.contoso.com"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := sign(t, &x509.Certificate{
+			SerialNumber: big.NewInt(int64(10 + i)), RawSubject: p.Request.RawSubject, DNSNames: p.Names(),
+			NotBefore: now.Add(time.Duration(i-9) * time.Hour), NotAfter: now.AddDate(0, 3, 0),
+		}, by, p.Request.PublicKey)
+		got, err := s.Import(ImportOptions{Data: x.Raw, Services: onlySMTP})
+		if err != nil {
+			t.Fatal(err)
+		}
+		imported[fmt.Sprintf("%s %d", by.cert.Subject.CommonName, i)] = got.Certificate
+	}
+	newest, renewed := imported["Other CA 2"].Thumbprint(), imported["Contoso CA 1"].Thumbprint()
+	for name, want := range map[directory.CertificateName]string{
+		"mail.contoso.com": newest,
+		"<I>CN=Contoso CA<S>C=US, O=Contoso, CN=mail.contoso.com": renewed,
+		"<I>CN=contoso ca<S>CN=mail.contoso.com, O=contoso, C=us": renewed,
+		"<I>CN=Contoso CA<S>CN=mail.contoso.com":                  "",
+		"<I>CN=Third CA<S>C=US, O=Contoso, CN=mail.contoso.com":   "",
+		directory.CertificateName(renewed):                        renewed,
+	} {
+		got := ""
+		if found := s.Select(name, nil); len(found) > 0 {
+			got = found[0].Thumbprint()
+		}
+		if got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"mailpact/internal/directory"
-	"mailpact/internal/smtp"
 )
 
 // preference is the class of a candidate; lower is taken first.
@@ -28,15 +27,15 @@ type candidate struct {
 
 // Select returns the certificates for name in selection order; the first is
 // the one to use, and none means that TLS cannot be offered. Eligible is what
-// is X.509 version 3, enabled for SMTP and carries name exactly or by a
-// one-label wildcard. Certificates from a CA come before self-signed ones, what
+// is X.509 version 3, enabled for SMTP and meant by name: for a host name it
+// carries that exactly or by a one-label wildcard. Certificates from a CA come before self-signed ones, what
 // is out of date after both, and what usable turns down last; within each class
 // the newest NotBefore comes first. Ties go to the exact name, then to the
 // later NotAfter, then to the thumbprint.
 //
 // usable says whether a certificate may be used (it is not revoked, say); nil
 // accepts every one. It is called once for each candidate.
-func (s *Store) Select(name smtp.Domain, usable func(*Certificate) bool) []*Certificate {
+func (s *Store) Select(name directory.CertificateName, usable func(*Certificate) bool) []*Certificate {
 	return certificatesOf(s.candidates(name, usable))
 }
 
@@ -72,7 +71,7 @@ func eligible(c *Certificate, now time.Time) bool {
 }
 
 // candidates returns what Select does, with the reasons of the order.
-func (s *Store) candidates(name smtp.Domain, usable func(*Certificate) bool) []candidate {
+func (s *Store) candidates(name directory.CertificateName, usable func(*Certificate) bool) []candidate {
 	if name == "" {
 		return nil
 	}
@@ -103,7 +102,7 @@ func (s *Store) rank(c *Certificate, exact bool, usable func(*Certificate) bool,
 
 // Follows reports whether c stands by to take the place of current under name
 // at the time now: it carries the name, lasts longer, and is not in use yet.
-func (c *Certificate) Follows(current *Certificate, name smtp.Domain, now time.Time) bool {
+func (c *Certificate) Follows(current *Certificate, name directory.CertificateName, now time.Time) bool {
 	ok, _ := c.matches(name)
 	return ok && c.Managed() && !eligible(c, now) && c.TLS.Leaf.NotAfter.After(current.TLS.Leaf.NotAfter)
 }

@@ -75,8 +75,8 @@ func coversAll(c *Certificate, names []smtp.Domain) bool {
 }
 
 // distinct returns names in their order, each once, without the empty one.
-func distinct(names []smtp.Domain) []smtp.Domain {
-	var out []smtp.Domain
+func distinct[T ~string](names []T) []T {
+	var out []T
 	for _, n := range names {
 		if n != "" && !slices.Contains(out, n) {
 			out = append(out, n)

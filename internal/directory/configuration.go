@@ -200,8 +200,11 @@ type Partner struct {
 	NameRule      NameRule
 	Names         []string // host names, for NameRuleListed only
 	Anchors       []string // SHA-256 hex of anchors; when set, no other anchor counts
-	Usage         UsageRule
-	FromAlignment FromAlignment
+	// ClientCertificate is the certificate of ours that its servers are shown;
+	// empty: that of the send connector.
+	ClientCertificate CertificateName
+	Usage             UsageRule
+	FromAlignment     FromAlignment
 	// Shared, with NameRuleListed: a client may show a listed name outside the
 	// domain, that of a host which serves others too. Such mail is not marked.
 	Shared bool
@@ -287,6 +290,7 @@ type ReceiveConnector struct {
 	// ProxyProtocolFrom are the upstreams whose connections begin with a PROXY
 	// header that names the client. No other connection may have one.
 	ProxyProtocolFrom   []AddressRange
+	TLSCertificateName  CertificateName // the certificate for STARTTLS; empty: by FQDN
 	FQDN                smtp.Domain
 	Banner              string // without "220 "; empty: the default
 	AuthMechanism       []AuthMechanism
@@ -397,6 +401,7 @@ type SendConnector struct {
 	Name                         string
 	Enabled                      bool
 	AddressSpaces                []AddressSpace
+	TLSCertificateName           CertificateName // our client certificate; empty: by FQDN
 	DNSRoutingEnabled            bool
 	SmartHosts                   []string // host names or addresses, optional port
 	Port                         int

@@ -386,3 +386,13 @@ func parseListenAddress(s string) (string, error) {
 	}
 	return net.JoinHostPort(a.String(), port), nil
 }
+
+// readCertificateName reads a CertificateName, or the empty value for none.
+func readCertificateName(d *decoder, v value) (CertificateName, bool) {
+	return parsed("Write <I>ISSUER<S>SUBJECT as mailpact cert show prints them, a host name or a thumbprint", func(s string) (CertificateName, error) {
+		if s == "" {
+			return "", nil
+		}
+		return ParseCertificateName(s)
+	})(d, v)
+}

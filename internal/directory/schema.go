@@ -312,6 +312,10 @@ func partnerObject() object[Partner] {
 				read: into(func(p *p) *[]string { return &p.Anchors }, listOf(readThumbprint)),
 			},
 			{
+				key: "clientCertificate", doc: "The certificate of ours that its servers are shown, as tlsCertificateName names one. \"\" is that of the send connector.", def: `""`,
+				read: into(func(p *p) *CertificateName { return &p.ClientCertificate }, readCertificateName),
+			},
+			{
 				key: "usage", doc: "What the client's certificate must allow: mailServer (serverAuth or clientAuth) or strict (clientAuth).", def: "mailServer",
 				read: into(func(p *p) *UsageRule { return &p.Usage }, choice([]UsageRule{UsageMailServer, UsageStrict})),
 			},

@@ -45,6 +45,10 @@ func receiveConnectorRules() []field[ReceiveConnector] {
 			read: into(func(r *r) *smtp.Domain { return &r.FQDN }, readDomain),
 		},
 		{
+			key: "tlsCertificateName", doc: "Key to the certificate for STARTTLS instead of fqdn: <I>ISSUER<S>SUBJECT, a host name or a thumbprint. Without a match STARTTLS is not offered.", def: `""`,
+			read: into(func(r *r) *CertificateName { return &r.TLSCertificateName }, readCertificateName),
+		},
+		{
 			key: "banner", doc: `The first line a client sees. It begins with "220 "; "" is the usual one.`, def: `""`,
 			read: into(func(r *r) *string { return &r.Banner }, readBanner),
 		},
@@ -180,6 +184,10 @@ func sendConnectorRules() []field[SendConnector] {
 		{
 			key: "fqdn", doc: "Name in EHLO, and key to the client certificate. Default: the server's fqdn.", sample: "mail.contoso.com",
 			read: into(func(s *s) *smtp.Domain { return &s.FQDN }, readDomain),
+		},
+		{
+			key: "tlsCertificateName", doc: "Key to the client certificate instead of fqdn: <I>ISSUER<S>SUBJECT, a host name or a thumbprint. Without a match mail waits.", def: `""`,
+			read: into(func(s *s) *CertificateName { return &s.TLSCertificateName }, readCertificateName),
 		},
 		{
 			key: "domainSecureEnabled", doc: "Whether partners' mail may leave here. Needs dnsRoutingEnabled.", def: "false", sample: "true",

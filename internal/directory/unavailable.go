@@ -68,7 +68,7 @@ func unavailableInTransportConfig() map[string]string {
 
 func unavailableInPartner() map[string]string {
 	return with(unavailable(
-		"clientcertificate",
+
 		"certificate", "tlsauthlevel", "dane", "mtasts", "permanentrefusals", "aligncommonname", "minimumtlsversion",
 	), map[string]string{
 		"tlsdomain":             "Write nameRule: listed and names: [NAME]",
@@ -84,7 +84,7 @@ func unavailableInAcceptedDomain() map[string]string {
 
 func unavailableInReceiveConnector() map[string]string {
 	return with(unavailable(
-		"usage", "tlscertificatename", "tlsdomaincapabilities", "messageratesource", "maxlocalhopcount",
+		"usage", "tlsdomaincapabilities", "messageratesource", "maxlocalhopcount",
 		"extendedprotectionpolicy", "suppressxanonymoustls", "enableauthgssapi", "authtarpitinterval", "maxacknowledgementdelay",
 		"orarenabled",
 		"longaddressesenabled", "enabled", "comment",
@@ -99,7 +99,7 @@ func unavailableInReceiveConnector() map[string]string {
 
 func unavailableInSendConnector() map[string]string {
 	return with(unavailable(
-		"usage", "tlsauthlevel", "tlsdomain", "tlscertificatename", "authenticationcredential", "linkedreceiveconnector",
+		"usage", "tlsauthlevel", "tlsdomain", "authenticationcredential", "linkedreceiveconnector",
 		"isscopedconnector", "comment", "errorpolicies", "connectortype", "cloudservicesmailenabled", "dane", "mtasts",
 		"handoff", "frontendproxyenabled", "sourcetransportservers", "homemtaserverid", "authusername", "authpassword", "proxy",
 	), map[string]string{

@@ -81,7 +81,7 @@ const toldAgain = 24 * time.Hour
 // because mail in the clear is worse and the verdict on the peer does not
 // depend on it; nil means that STARTTLS cannot be offered.
 func (s *Server) ownCertificate(rc *directory.ReceiveConnector, now time.Time) (*certstore.Certificate, ownState) {
-	found := s.o.Certificates.Select(rc.FQDN, s.o.OwnUsable)
+	found := s.o.Certificates.Select(rc.OwnCertificate(), s.o.OwnUsable)
 	if len(found) == 0 {
 		return nil, ownMissing
 	}
@@ -112,8 +112,8 @@ func (s *Server) tellOwn(c *connector, rc *directory.ReceiveConnector, cert *cer
 	l := s.o.Logger.With(keyConnector, c.name, "fqdn", string(rc.FQDN))
 	switch state {
 	case ownMissing:
-		l.Error("STARTTLS is not offered: no certificate enabled for SMTP carries the connector's FQDN; "+
-			"add one under certificates with services: [SMTP], or correct the connector's fqdn", keyEvent, eventNoCertificate)
+		l.Error("STARTTLS is not offered: no certificate enabled for SMTP is what the connector's tlsCertificateName or fqdn names; "+
+			"make one with mailpact cert, add one under certificates with services: [SMTP], or correct the connector", keyEvent, eventNoCertificate)
 	case ownOutOfDate:
 		l.Error("the certificate that STARTTLS is offered with has expired or is not valid yet; replace it",
 			keyEvent, eventCertificateExpired, keyThumbprint, thumbprint(cert.TLS.Leaf), "notAfter", cert.TLS.Leaf.NotAfter)

@@ -44,8 +44,8 @@ type Options struct {
 
 // Certificates chooses our own certificates; certstore.Store implements it.
 type Certificates interface {
-	// Select returns the certificates that carry name, the one to use first.
-	Select(name smtp.Domain, usable func(*certstore.Certificate) bool) []*certstore.Certificate
+	// Select returns the certificates that are meant by name, the one to use first.
+	Select(name directory.CertificateName, usable func(*certstore.Certificate) bool) []*certstore.Certificate
 }
 
 // Judge finds out what a peer's certificate proves; trust.Verifier implements

@@ -161,7 +161,7 @@ type ownCertificates struct {
 	list []*certstore.Certificate
 }
 
-func (o *ownCertificates) Select(smtp.Domain, func(*certstore.Certificate) bool) []*certstore.Certificate {
+func (o *ownCertificates) Select(directory.CertificateName, func(*certstore.Certificate) bool) []*certstore.Certificate {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.list

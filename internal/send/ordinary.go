@@ -19,6 +19,7 @@ func connectorAttempt(route routing.Route, config *directory.Configuration) *att
 	if a.fqdn == "" {
 		a.fqdn = config.Server.FQDN
 	}
+	a.certificate = c.OwnCertificate(config.Server.FQDN)
 	if c.SourceIPAddress.IsValid() && !c.SourceIPAddress.IsUnspecified() {
 		a.source = c.SourceIPAddress.Unmap()
 	}
@@ -28,7 +29,7 @@ func connectorAttempt(route routing.Route, config *directory.Configuration) *att
 // ordinaryAttempt fixes an attempt for mail that need not be domain-secured. A
 // level that is not known is taken for the highest that this way can reach.
 func ordinaryAttempt(route routing.Route, config *directory.Configuration) *attempt {
-	a := &attempt{route: route, fqdn: config.Server.FQDN, idle: time.Minute}
+	a := &attempt{route: route, fqdn: config.Server.FQDN, certificate: directory.CertificateName(config.Server.FQDN), idle: time.Minute}
 	if route.SendConnector != nil {
 		a = connectorAttempt(route, config)
 	}
@@ -118,7 +119,7 @@ func (s *Sender) ordinaryConfig(ctx context.Context, a *attempt, c *session, t t
 		config.GetClientCertificate = c.handshake.present(func() *certstore.Certificate { return nil })
 		return config
 	}
-	config.GetClientCertificate = c.handshake.present(func() *certstore.Certificate { return s.chooseOwn(ctx, a.fqdn).certificate })
+	config.GetClientCertificate = c.handshake.present(func() *certstore.Certificate { return s.chooseOwn(ctx, a.certificate).certificate })
 	config.ClientSessionCache = s.sessionCache(a.route.Connector)
 	return config
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mailpact/internal/certstore"
+	"mailpact/internal/directory"
 	"mailpact/internal/domainsec"
 	"mailpact/internal/smtp"
 	"mailpact/internal/trust"
@@ -28,33 +29,32 @@ type ownUntil struct {
 	until time.Time
 }
 
-// chooseOwn chooses our certificate by the connector's FQDN and says what is
-// known of it. One that is revoked or out of its dates is never presented.
-func (s *Sender) chooseOwn(ctx context.Context, fqdn smtp.Domain) own {
+// chooseOwn chooses our certificate by name and says what is known of it. One that is revoked or out of its dates is never presented.
+func (s *Sender) chooseOwn(ctx context.Context, name directory.CertificateName) own {
 	now := s.o.Now()
 	s.ownMu.Lock()
-	known, ok := s.owns[fqdn]
+	known, ok := s.owns[name]
 	s.ownMu.Unlock()
 	if ok && now.Before(known.until) {
 		return known.own
 	}
-	o := s.lookForOwn(ctx, fqdn, now)
+	o := s.lookForOwn(ctx, name, now)
 	if ctx.Err() == nil {
 		s.ownMu.Lock()
-		s.owns[fqdn] = ownUntil{own: o, until: now.Add(ownFor)}
+		s.owns[name] = ownUntil{own: o, until: now.Add(ownFor)}
 		s.ownMu.Unlock()
 	}
 	return o
 }
 
-func (s *Sender) lookForOwn(ctx context.Context, fqdn smtp.Domain, now time.Time) own {
+func (s *Sender) lookForOwn(ctx context.Context, name directory.CertificateName, now time.Time) own {
 	status := make(map[*certstore.Certificate]trust.PathStatus, 1)
-	candidates := s.o.Certificates.Select(fqdn, func(c *certstore.Certificate) bool {
+	candidates := s.o.Certificates.Select(name, func(c *certstore.Certificate) bool {
 		status[c] = s.ownStatus(ctx, c)
 		return status[c].Status != domainsec.RevocationRevoked
 	})
 	if len(candidates) == 0 {
-		return own{facts: domainsec.OwnFacts{Detail: fmt.Sprintf("no certificate carries the connector's fqdn %q", fqdn)}}
+		return own{facts: domainsec.OwnFacts{Detail: fmt.Sprintf("no certificate of ours is meant by %q", name)}}
 	}
 	c := candidates[0]
 	st := status[c]
@@ -66,6 +66,23 @@ func (s *Sender) lookForOwn(ctx context.Context, fqdn smtp.Domain, now time.Time
 		o.certificate = nil
 	}
 	return o
+}
+
+// namedCertificateFault returns why mail waits although nobody may ask for our
+// certificate: the connector names one that is not there. nil: it is, or none
+// is named.
+func (s *Sender) namedCertificateFault(ctx context.Context, a *attempt) *failure {
+	if a.connector == nil || a.connector.TLSCertificateName == "" || a.certificate != a.connector.TLSCertificateName || a.level == domainsec.LevelPlain {
+		return nil
+	}
+	if o := s.chooseOwn(ctx, a.certificate); !o.facts.Chosen {
+		return &failure{
+			reply:   smtp.NewReply(454, smtp.EnhancedCode{4, 7, 5}, "The certificate specified in TlsCertificateName of the SendConnector could not be found"),
+			detail:  o.facts.Detail,
+			reasons: []domainsec.Reason{domainsec.NoOwnCertificate},
+		}
+	}
+	return nil
 }
 
 func (s *Sender) ownStatus(ctx context.Context, c *certstore.Certificate) trust.PathStatus {

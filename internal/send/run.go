@@ -25,6 +25,9 @@ type result struct {
 // run carries the message by attempt a: over an idle session if there is one,
 // else over a new one with the first host that can be used.
 func (s *Sender) run(ctx context.Context, a *attempt, j job) result {
+	if f := s.namedCertificateFault(ctx, a); f != nil {
+		return deferAll(j, f)
+	}
 	if a.level == domainsec.LevelDomainSecure {
 		if f := ownFault(a); f != nil {
 			return deferAll(j, f)

@@ -22,7 +22,10 @@ import (
 func (s *Sender) securedAttempt(ctx context.Context, route routing.Route, d smtp.Domain, config *directory.Configuration) *attempt {
 	a := connectorAttempt(route, config)
 	a.level, a.domain, a.partner = domainsec.LevelDomainSecure, d, route.Partner
-	a.own = s.chooseOwn(ctx, a.fqdn)
+	if p := route.Partner; p != nil && p.ClientCertificate != "" {
+		a.certificate = p.ClientCertificate
+	}
+	a.own = s.chooseOwn(ctx, a.certificate)
 	return a
 }
 

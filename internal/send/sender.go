@@ -35,7 +35,7 @@ type Verifier interface {
 
 // Certificates chooses our own certificate; *certstore.Store is one.
 type Certificates interface {
-	Select(name smtp.Domain, usable func(*certstore.Certificate) bool) []*certstore.Certificate
+	Select(name directory.CertificateName, usable func(*certstore.Certificate) bool) []*certstore.Certificate
 }
 
 // Counters counts what happens to domain-secured mail. The methods may be
@@ -99,7 +99,7 @@ type Sender struct {
 
 	ownMu sync.Mutex
 	// owns are our certificates by the name they were chosen for.
-	owns map[smtp.Domain]ownUntil
+	owns map[directory.CertificateName]ownUntil
 
 	cacheMu sync.Mutex
 	// sessions are the TLS session caches by connector, for sessions that are
@@ -133,7 +133,7 @@ func New(o Options) *Sender {
 	orDefault(&o.IdleTimeout, time.Minute)
 	return &Sender{
 		o: o, pool: newPool(o.QuitTimeout),
-		owns:     make(map[smtp.Domain]ownUntil),
+		owns:     make(map[directory.CertificateName]ownUntil),
 		sessions: make(map[string]tls.ClientSessionCache),
 	}
 }

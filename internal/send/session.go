@@ -24,9 +24,11 @@ type attempt struct {
 	route     routing.Route
 	connector *directory.SendConnector // nil for a hand-off
 	level     domainsec.Level
-	fqdn      smtp.Domain // our name in EHLO, and what our certificate is chosen by
-	source    netip.Addr  // invalid: any
-	idle      time.Duration
+	fqdn      smtp.Domain // our name in EHLO
+	// certificate is what our certificate is chosen by.
+	certificate directory.CertificateName
+	source      netip.Addr // invalid: any
+	idle        time.Duration
 	// The rest is set at LevelDomainSecure only.
 	domain  smtp.Domain
 	partner *directory.Partner

@@ -54,6 +54,7 @@ type worldOptions struct {
 	mode directory.Mode
 	edit func(*directory.Configuration)
 	own  *pkitest.LeafOptions // nil: mail.contoso.com
+	also *pkitest.LeafOptions // a second one of ours; nil: none
 	send func(*send.Options)  // nil: changes nothing
 }
 
@@ -69,12 +70,11 @@ func newWorld(t testing.TB, o worldOptions) *world {
 	if o.own == nil {
 		o.own = &pkitest.LeafOptions{CommonName: "mail.contoso.com", Names: []string{"mail.contoso.com"}}
 	}
-	own := w.ownCA.Issue(t, *o.own)
-	store, err := certstore.Open(certstore.Options{Files: []directory.CertificateFile{{
-		CertificateFile: pkitest.WriteFile(t, "own.pem", pkitest.PEM(own.Chain...)),
-		KeyFile:         pkitest.WriteFile(t, "own.key", pkitest.KeyPEM(t, own.Key)),
-		Services:        []directory.Service{directory.ServiceSMTP},
-	}}, Now: w.clock})
+	files := []directory.CertificateFile{w.ownFile(*o.own)}
+	if o.also != nil {
+		files = append(files, w.ownFile(*o.also))
+	}
+	store, err := certstore.Open(certstore.Options{Files: files, Now: w.clock})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,6 +126,17 @@ func newWorld(t testing.TB, o worldOptions) *world {
 		_ = w.log.Close()
 	})
 	return w
+}
+
+// ownFile issues a certificate of ours and writes it.
+func (w *world) ownFile(o pkitest.LeafOptions) directory.CertificateFile {
+	w.t.Helper()
+	own := w.ownCA.Issue(w.t, o)
+	return directory.CertificateFile{
+		CertificateFile: pkitest.WriteFile(w.t, "own.pem", pkitest.PEM(own.Chain...)),
+		KeyFile:         pkitest.WriteFile(w.t, "own.key", pkitest.KeyPEM(w.t, own.Key)),
+		Services:        []directory.Service{directory.ServiceSMTP},
+	}
 }
 
 func (w *world) clock() time.Time {

@@ -18,7 +18,6 @@ import (
 	"mailpact/internal/dnsx"
 	"mailpact/internal/domainsec"
 	"mailpact/internal/revocation"
-	"mailpact/internal/smtp"
 	"mailpact/internal/trust"
 )
 
@@ -40,7 +39,7 @@ func (i *identity) findings(cfg *directory.Configuration) []directory.Finding {
 type liveIdentity struct{ current atomic.Pointer[identity] }
 
 // Select returns our certificates for name, the one to use first.
-func (l *liveIdentity) Select(name smtp.Domain, usable func(*certstore.Certificate) bool) []*certstore.Certificate {
+func (l *liveIdentity) Select(name directory.CertificateName, usable func(*certstore.Certificate) bool) []*certstore.Certificate {
 	return l.current.Load().certificates.Select(name, usable)
 }
 
@@ -152,7 +151,7 @@ func (s *Server) selfMade() []SelfSigned {
 	if len(cfg.Certificates) > 0 {
 		return nil
 	}
-	for _, c := range s.identity.Select(cfg.Server.FQDN, nil) {
+	for _, c := range s.identity.Select(directory.CertificateName(cfg.Server.FQDN), nil) {
 		if c.SelfSigned {
 			return []SelfSigned{{Names: strings.Join(c.Names(), ", "), NotAfter: c.Leaf().NotAfter.Format("2006-01-02")}}
 		}
