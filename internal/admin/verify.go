@@ -77,9 +77,19 @@ type CertificateVerifyResponse struct {
 	// Certificate is the leaf; nil when it cannot be parsed.
 	Certificate *VerifiedCertificate `json:"certificate,omitempty"`
 	Paths       []VerifiedPath       `json:"paths"`
+	// Fetched are the addresses that were asked for missing issuers.
+	Fetched []VerifiedFetch `json:"fetched,omitempty"`
 	// Unusable are certificates and CRLs of the input that cannot be parsed.
 	Unusable     []string `json:"unusable"`
 	Milliseconds int64    `json:"milliseconds"` // the whole verification took
+}
+
+// VerifiedFetch is an address that was asked for an issuer's certificate.
+type VerifiedFetch struct {
+	Address      string `json:"address"`
+	Certificates int    `json:"certificates"` // how many it gave
+	Error        string `json:"error,omitempty"`
+	Milliseconds int64  `json:"milliseconds"`
 }
 
 // VerifiedPath is one path that was tried.
@@ -150,6 +160,8 @@ type VerifyEnvironment struct {
 	// Revocation answers in mode fetch; nil: a checker with an empty cache is
 	// made and taken away again.
 	Revocation trust.Revocation
+	// Issuers fetches missing intermediates along with Revocation; nil: none.
+	Issuers trust.IssuerSource
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 }
@@ -158,7 +170,7 @@ type VerifyEnvironment struct {
 func (s *Service) CertificateVerify(ctx context.Context, r CertificateVerifyRequest) (CertificateVerifyResponse, error) {
 	e := VerifyEnvironment{Configuration: s.directory.Current(), Now: s.now}
 	if r.Time.IsZero() {
-		e.Revocation = PathRevocation{Checker: s.crls}
+		e.Revocation, e.Issuers = PathRevocation{Checker: s.crls}, s.crls.Issuers()
 	}
 	return VerifyCertificate(ctx, e, r)
 }
@@ -209,6 +221,7 @@ type verification struct {
 	intermediates []*x509.Certificate
 	unusable      []string
 	leafFault     string
+	issuers       trust.IssuerSource // nil: none are fetched
 
 	mode    string // of revocation
 	domain  smtp.Domain
@@ -334,18 +347,19 @@ func (v *verification) choosePolicy() error {
 // those of the configuration or the system.
 func (v *verification) verifier(revocation trust.Revocation) (*trust.Verifier, error) {
 	o := trust.Options{
-		Revocation: revocation, SystemRoots: v.environment.SystemRoots, Intermediates: v.intermediates, Now: v.clock,
+		Revocation: revocation, SystemRoots: v.environment.SystemRoots, Intermediates: v.intermediates, Issuers: v.issuers, Now: v.clock,
 		Policy: v.policy,
 	}
 	switch {
 	case len(v.request.Roots) > 0:
+		o.Config.FetchIntermediates = v.environment.Configuration == nil || v.environment.Configuration.Trust.FetchIntermediates
 		for _, c := range v.roots {
 			o.Anchors = append(o.Anchors, trust.Anchor{Certificate: c, Issuer: true})
 		}
 	case v.environment.Configuration != nil:
 		o.Config = v.environment.Configuration.Trust
 	default:
-		o.Config.SystemRoots = true
+		o.Config.SystemRoots, o.Config.FetchIntermediates = true, true
 	}
 	verifier, err := trust.New(o)
 	if err != nil {

@@ -70,6 +70,9 @@ func (v *verification) report(facts *domainsec.PeerFacts) CertificateVerifyRespo
 	r.MatchedName = facts.MatchedName
 	leaf := verifiedCertificate(facts.Certificate, "leaf")
 	r.Certificate = &leaf
+	for _, f := range facts.Fetched {
+		r.Fetched = append(r.Fetched, VerifiedFetch{Address: f.Address, Certificates: f.Certificates, Error: f.Error, Milliseconds: f.Took.Milliseconds()})
+	}
 	for i := range facts.Paths {
 		r.Paths = append(r.Paths, v.verifiedPath(facts, &facts.Paths[i]))
 	}

@@ -105,6 +105,7 @@ func (v *verification) revocationSource() (trust.Revocation, func(), error) {
 		return v.listsFromFiles(), nothing, nil
 	}
 	if v.environment.Revocation != nil {
+		v.issuers = v.environment.Issuers
 		return v.environment.Revocation, nothing, nil
 	}
 	var settings directory.Revocation
@@ -129,5 +130,6 @@ func (v *verification) revocationSource() (trust.Revocation, func(), error) {
 		remove()
 		return nil, nil, err
 	}
+	v.issuers = checker.Issuers()
 	return PathRevocation{Checker: checker}, func() { checker.Stop(); remove() }, nil
 }

@@ -24,6 +24,13 @@ func writeVerification(w io.Writer, r admin.CertificateVerifyResponse) error {
 	for _, u := range r.Unusable {
 		t.line("Unusable    : %s", u)
 	}
+	for _, f := range r.Fetched {
+		what := fmt.Sprintf("%d certificate(s)", f.Certificates)
+		if f.Error != "" {
+			what = f.Error
+		}
+		t.line("Issuer from : %s: %s (took %d ms)", f.Address, what, f.Milliseconds)
+	}
 	for i := range r.Paths {
 		writePath(t, i+1, &r.Paths[i])
 	}

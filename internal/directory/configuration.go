@@ -88,6 +88,9 @@ type Trust struct {
 	SystemRoots   bool
 	Anchors       []Anchor
 	Intermediates []Intermediate
+	// FetchIntermediates: missing issuers are fetched from where the
+	// certificates of listed domains' peers say (caIssuers).
+	FetchIntermediates bool
 }
 
 // Scope is the set of domains that a private root or cross-certificate may

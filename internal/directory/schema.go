@@ -131,6 +131,10 @@ func trustObject() object[Trust] {
 				key: "systemRoots", doc: "Whether the roots of the operating system count, for any domain.", def: "true",
 				read: into(func(t *Trust) *bool { return &t.SystemRoots }, readBool),
 			},
+			{
+				key: "fetchIntermediates", doc: "Whether a CA certificate that a listed domain's peer forgot to send is fetched from the address that his certificate names.", def: "true",
+				read: into(func(t *Trust) *bool { return &t.FetchIntermediates }, readBool),
+			},
 			objects("anchors", "Private roots, and partners' self-signed certificates. Default: none.", anchorObject(), defaultAnchor, func(t *Trust) *[]Anchor { return &t.Anchors }),
 			objects("intermediates", "CA certificates for the building of paths, cross-certificates say. Default: none.", intermediateObject(), func() Intermediate { return Intermediate{} }, func(t *Trust) *[]Intermediate { return &t.Intermediates }),
 		},

@@ -44,7 +44,11 @@ func unavailableInCertificate() map[string]string {
 }
 
 func unavailableInTrust() map[string]string {
-	return unavailable("aia", "fetchintermediates", "overrides", "crosscertificates", "commonname")
+	return with(unavailable("commonname"), map[string]string{
+		"aia":               "Write fetchIntermediates: true or false",
+		"overrides":         "Write overrideUntil: TIME at the partner",
+		"crosscertificates": "List them under intermediates, with their scope",
+	})
 }
 
 func unavailableInRevocation() map[string]string {

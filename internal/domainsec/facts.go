@@ -137,12 +137,23 @@ type RevocationSource struct {
 	ThisUpdate, NextUpdate time.Time
 }
 
+// IssuerFetch is an address that was asked for an issuer's certificate.
+type IssuerFetch struct {
+	Address      string
+	Certificates int    // how many it gave
+	Error        string // why none; "" when it gave some
+	Took         time.Duration
+}
+
 // PathFacts is one candidate path from the peer's certificate to an anchor.
 // The zero value reached no anchor and secures nothing.
 type PathFacts struct {
 	Elements []CertificateFacts // leaf first; the anchor last when one was reached
 	// Reasons are the path's own faults (trust, dates, usage, strength, constraints), not revocation or names.
-	Reasons    []Reason
+	Reasons []Reason
+	// Incomplete: it ends where an issuer could not be fetched, so that more may
+	// be found later. RevocationDetail says from where.
+	Incomplete bool
 	Detail     string // human text of the first fault, "" when none
 	Progress   int    // how far validation got; the refusal of the furthest path is reported
 	Usage      string // one of the Usage constants: the purpose every element allows
@@ -171,6 +182,8 @@ type PeerFacts struct {
 	// means nothing under NamesUnchecked.
 	MatchedName string
 	Paths       []PathFacts
+	// Fetched are the addresses that were asked for missing issuers.
+	Fetched []IssuerFetch
 	// NoPath is the detail when no candidate path could be built at all.
 	NoPath string
 }

@@ -108,6 +108,9 @@ func VerdictForCertificate(peer *PeerFacts, partner *directory.Partner) Verdict 
 // is known of its revocation. It is nil for a path that is good.
 func PathReasons(peer *PeerFacts, p *PathFacts, partner *directory.Partner) []Reason {
 	reasons := pathFaults(p, question{domain: peer.Domain, way: peer.Direction, partner: partner, names: peer.NameCheck})
+	if p.Incomplete && onlyUntrusted(reasons) {
+		reasons = []Reason{RevocationOffline}
+	}
 	if peer.MatchedName == "" && peer.NameCheck != NamesUnchecked {
 		reasons = SortReasons(append(reasons, SubjectMismatch))
 	}
@@ -124,7 +127,7 @@ func PathReasons(peer *PeerFacts, p *PathFacts, partner *directory.Partner) []Re
 // combinePaths makes one answer of all candidate paths. Revoked by a validly
 // signed answer is revoked on every path. Otherwise one good path is enough;
 // else the result is unknown, and so temporary, if some path lacks nothing but
-// the answer about revocation; else it is the refusal of the path that got furthest.
+// the answer about revocation, or an issuer that could not be fetched; else it is the refusal of the path that got furthest.
 func combinePaths(peer *PeerFacts, q question) judgement {
 	var good, waiting, furthest *PathFacts
 	var faults []Reason // of furthest
@@ -135,6 +138,10 @@ func combinePaths(peer *PeerFacts, q question) judgement {
 		}
 		reasons := pathFaults(p, q)
 		switch {
+		case p.Incomplete && onlyUntrusted(reasons):
+			if waiting == nil {
+				waiting = p
+			}
 		case len(reasons) > 0:
 			if furthest == nil || p.Progress > furthest.Progress {
 				furthest, faults = p, reasons
@@ -157,6 +164,12 @@ func combinePaths(peer *PeerFacts, q question) judgement {
 	default:
 		return judgement{reasons: []Reason{UntrustedRoot}, detail: detailOf(peer.NoPath, "no path to a trust anchor")}
 	}
+}
+
+// onlyUntrusted reports whether the reasons say no more than that a path leads
+// to no anchor.
+func onlyUntrusted(reasons []Reason) bool {
+	return len(reasons) == 1 && reasons[0] == UntrustedRoot
 }
 
 // pathFaults returns the path's own faults and those that only show against the

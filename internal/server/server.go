@@ -63,6 +63,7 @@ type Server struct {
 	tracking   *tracking.Log
 	resolver   dnsx.Resolver
 	crls       *revocation.Checker
+	issuers    *revocation.Issuers
 	identity   liveIdentity
 	own        *ownCertificates
 	router     *routing.Router

@@ -71,6 +71,7 @@ func (s *Server) openTrust(context.Context) error {
 	}); err != nil {
 		return err
 	}
+	s.issuers = s.crls.Issuers()
 	s.undo.push("CRL cache", func(context.Context) error { s.crls.Stop(); return nil })
 	first, err := s.readIdentity(cfg)
 	if err != nil {
@@ -94,7 +95,7 @@ func (s *Server) readIdentity(cfg *directory.Configuration) (*identity, error) {
 		}
 	}
 	verifier, err := trust.New(trust.Options{
-		Config: cfg.Trust, Revocation: admin.PathRevocation{Checker: s.crls}, SystemRoots: s.o.SystemRoots, Now: s.o.Now,
+		Config: cfg.Trust, Revocation: admin.PathRevocation{Checker: s.crls}, Issuers: s.issuers, SystemRoots: s.o.SystemRoots, Now: s.o.Now,
 	})
 	if err != nil {
 		return nil, err

@@ -33,6 +33,11 @@ func brokenPKIs(t *testing.T, root *pkitest.CA, crls *pkitest.CRLServer) []broke
 	below := []string{crls.URL("/issuing.crl")}
 	withoutIssuer := issuing.Issue(t, pkitest.LeafOptions{Names: names, CRLs: below})
 	withoutIssuer.Chain = withoutIssuer.Chain[:1]
+	crls.Set("/issuing.crt", issuing.Certificate.Raw)
+	fetched := issuing.Issue(t, pkitest.LeafOptions{Names: names, CRLs: below, IssuerURL: []string{crls.URL("/none.crt"), crls.URL("/issuing.crt")}})
+	fetched.Chain = fetched.Chain[:1]
+	unreachable := issuing.Issue(t, pkitest.LeafOptions{Names: names, CRLs: below, IssuerURL: []string{crls.URL("/none.crt")}})
+	unreachable.Chain = unreachable.Chain[:1]
 	confined := root.Intermediate(t, pkitest.CAOptions{Name: "Confined CA", CRLs: list, PermittedDNS: []string{"fabrikam.com"}})
 	crls.Set("/confined.crl", confined.CRL(t, pkitest.CRLOptions{}))
 	zero := 0
@@ -55,6 +60,8 @@ func brokenPKIs(t *testing.T, root *pkitest.CA, crls *pkitest.CRLServer) []broke
 		{"good below an intermediate", issuing.Issue(t, pkitest.LeafOptions{Names: names, CRLs: below}), "Valid"},
 		{"good for servers only", serverOnly.Issue(t, pkitest.LeafOptions{Names: names, CRLs: []string{crls.URL("/server.crl")}}), "Valid"},
 		{"intermediate missing", withoutIssuer, "UntrustedRoot"},
+		{"intermediate fetched", fetched, "Valid"},
+		{"intermediate not to be had", unreachable, "RevocationOffline"},
 		{"unknown root", stranger.Issue(t, pkitest.LeafOptions{Names: names, CRLs: list}), "UntrustedRoot"},
 		{"self-signed", pkitest.SelfSigned(t, pkitest.LeafOptions{Names: names}), "UntrustedRoot"},
 		{"tampered", tampered, "UntrustedRoot"},

@@ -19,8 +19,8 @@
 //   - Everything here may be used by many goroutines. A Verifier never changes;
 //     new settings make a new one, with an empty cache.
 //
-// It never opens a connection, never fetches an intermediate, never decides
-// whether mail is secured.
+// It never opens a connection itself: missing intermediates come through an
+// IssuerSource, for listed domains alone. It never decides whether mail is secured.
 //
 // Standards: RFC 5280, sections 6.1 and 7.1, by package rfc5280 below this one.
 // Deliberate deviations: an anchor's own dates, usages and constraints are

@@ -30,6 +30,9 @@ type Options struct {
 	Revocation Revocation
 	// Policy is what certificate policies are asked of every path.
 	Policy PolicyInputs
+	// Issuers fetches missing intermediates, if Config.FetchIntermediates says
+	// so; nil fetches none.
+	Issuers IssuerSource
 	// Builder finds paths; nil is Builder.
 	Builder PathBuilder
 	// SystemRoots replaces the system's roots, which count only if
@@ -50,6 +53,7 @@ type Verifier struct {
 	builder     PathBuilder
 	policy      PolicyInputs
 	revocation  Revocation
+	issuers     IssuerSource // nil: none are fetched
 	now         func() time.Time
 	cache       *cache
 	own         ownAnswers
@@ -69,6 +73,9 @@ func New(o Options) (*Verifier, error) {
 		revocation: o.Revocation,
 		now:        o.Now,
 		cache:      newCache(o.CacheEntries),
+	}
+	if o.Config.FetchIntermediates {
+		v.issuers = o.Issuers
 	}
 	if v.builder == nil {
 		v.builder = Builder{}
@@ -153,7 +160,8 @@ func (v *Verifier) judge(ctx context.Context, r Request) (*domainsec.PeerFacts, 
 		NameCheck:   r.NameCheck,
 		Certificate: DescribeCertificate(leaf),
 	}
-	good, failed := v.builder.Build(ctx, v.buildRequest(r.Presented, r.Now))
+	good, failed, fetched := v.findPaths(ctx, r)
+	facts.Fetched = fetched.done
 	all := make([][]*x509.Certificate, 0, len(good)+len(failed))
 	for _, p := range good {
 		all = append(all, p.Elements)
@@ -177,6 +185,7 @@ func (v *Verifier) judge(ctx context.Context, r Request) (*domainsec.PeerFacts, 
 	}
 	for _, p := range failed {
 		path, _ := v.applyRules(p, r, described)
+		fetched.note(&path, &p)
 		facts.Paths = append(facts.Paths, path)
 	}
 	if len(facts.Paths) == 0 {
