@@ -42,7 +42,9 @@ func TestIssuers(t *testing.T) {
 	s.Set("/broken.pem", []byte("-----BEGIN CERTIFICATE-----\nMAMCAQE=\n-----END CERTIFICATE-----\n"))
 	s.Set("/many.pem", pkitest.PEM(make25(root.Certificate)...))
 	s.Set("/large", make([]byte, maxIssuerBytes+1))
-	s.Handle("/away", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://ca.example/x", http.StatusFound) })
+	s.Handle("/away", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "https://ca.example/x", http.StatusFound)
+	})
 	i := issuersOf(t, true)
 	for _, tt := range []struct {
 		path  string
