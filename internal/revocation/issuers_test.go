@@ -51,9 +51,15 @@ func TestIssuers(t *testing.T) {
 		count int
 		words string
 	}{
-		{"/root.crt", 1, ""}, {"/both.pem", 2, ""}, {"/many.pem", maxIssuerCertificates, ""},
-		{"/junk", 0, "no certificate in DER or PEM"}, {"/empty", 0, "no certificate"}, {"/broken.pem", 0, "certificate 1"},
-		{"/large", 0, "larger than"}, {"/none", 0, "status 404"}, {"/away", 0, "redirected"},
+		{"/root.crt", 1, ""},
+		{"/both.pem", 2, ""},
+		{"/many.pem", maxIssuerCertificates, ""},
+		{"/junk", 0, "no certificate in DER or PEM"},
+		{"/empty", 0, "no certificate"},
+		{"/broken.pem", 0, "certificate 1"},
+		{"/large", 0, "larger than"},
+		{"/none", 0, "status 404"},
+		{"/away", 0, "redirected"},
 	} {
 		for range 2 { // the second answer is remembered
 			got, err := i.Fetch(t.Context(), s.URL(tt.path))
