@@ -11,7 +11,7 @@ import (
 
 // Bounds of path building. A peer that exceeds one is refused with InvalidChain.
 const (
-	maxPresented       = 10   // certificates in the handshake, the leaf included
+	maxPresented       = 40   // certificates in the handshake, the leaf included
 	maxPathElements    = 10   // certificates of one path, the anchor included
 	maxPaths           = 16   // complete paths of one leaf
 	maxSignatureChecks = 100  // signatures verified for one leaf

@@ -240,7 +240,7 @@ func TestReasons(t *testing.T) {
 		}), "WeakSignature SubjectMismatch WrongUsage CertificateExpired", ""},
 		{"the root presented too", append(slices.Clone(issue(pkitest.LeafOptions{})), root.Certificate), "secured", ""},
 		{"in the wrong order, with strays", append([]*x509.Certificate{issue(pkitest.LeafOptions{})[0], root.Certificate, stranger.Certificate, rsaMid.Certificate}, mid.Certificate), "secured", ""},
-		{"too many certificates", append(issue(pkitest.LeafOptions{}), slices.Repeat([]*x509.Certificate{stranger.Certificate}, 9)...), "InvalidChain", ""},
+		{"too many certificates", append(issue(pkitest.LeafOptions{}), slices.Repeat([]*x509.Certificate{stranger.Certificate}, maxPresented-1)...), "InvalidChain", ""},
 	}
 	v := (&world{revocation: goodAnswers()}).anchor(t, scopeOf(woodgrove), root.Certificate).verifier(t)
 	for _, tt := range tests {

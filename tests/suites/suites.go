@@ -42,9 +42,6 @@ type Wrong struct {
 	Got  string
 }
 
-// FalseAccept reports whether what is not valid was accepted.
-func (w Wrong) FalseAccept() bool { return w.Word == accepted }
-
 const accepted = "ACCEPTED"
 
 // Report is what came of a suite.
