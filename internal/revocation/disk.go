@@ -21,6 +21,7 @@ import (
 const (
 	listSuffix        = ".crl"
 	metadataSuffix    = ".json"
+	indexSuffix       = ".idx"
 	maxFiles          = 1024
 	maxDiskOctets     = 2 << 30
 	maxMetadataOctets = 64 << 10
@@ -49,7 +50,7 @@ func openDisk(directory string) (*disk, error) {
 	if err := os.MkdirAll(directory, 0o700); err != nil {
 		return nil, fmt.Errorf("making CRL directory: %w", err)
 	}
-	left, err := filepath.Glob(filepath.Join(directory, tempPattern))
+	left, err := filepath.Glob(filepath.Join(directory, tempPattern+"*"))
 	if err != nil {
 		return nil, fmt.Errorf("listing CRL directory: %w", err)
 	}
@@ -59,20 +60,6 @@ func openDisk(directory string) (*disk, error) {
 		}
 	}
 	return &disk{directory: directory}, nil
-}
-
-// read returns the CRL named id, and its metadata, which may be that of another
-// CRL. A missing CRL is fs.ErrNotExist.
-func (d *disk) read(id string, maxBytes int64) ([]byte, metadata, error) {
-	der, err := readBounded(d.path(id+listSuffix), maxBytes)
-	if err != nil {
-		return nil, metadata{}, fmt.Errorf("reading cached CRL: %w", err)
-	}
-	m, err := d.readMetadata(id)
-	if err != nil {
-		m = metadata{}
-	}
-	return der, m, nil
 }
 
 func (d *disk) readMetadata(id string) (metadata, error) {
@@ -87,12 +74,39 @@ func (d *disk) readMetadata(id string) (metadata, error) {
 	return m, nil
 }
 
-// write makes der the CRL named id, whole or not at all.
-func (d *disk) write(id string, der []byte, m metadata) error {
-	if err := d.replace(id+listSuffix, der); err != nil {
+// adopt makes the file path, DER, the CRL named id, and the file indexPath, where
+// there is one, its index. A reader sees the old CRL or the new one, whole.
+func (d *disk) adopt(id, path, indexPath string, m metadata) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("keeping a CRL: %w", err)
+	}
+	if err := errors.Join(file.Sync(), file.Close()); err != nil {
+		return fmt.Errorf("keeping a CRL: %w", err)
+	}
+	if err := d.keepIndex(id, indexPath); err != nil {
 		return err
 	}
+	if err := os.Rename(path, d.path(id+listSuffix)); err != nil {
+		return fmt.Errorf("keeping a CRL: %w", err)
+	}
+	if err := d.sync(); err != nil {
+		return fmt.Errorf("keeping a CRL: %w", err)
+	}
 	return d.writeMetadata(id, m)
+}
+
+// keepIndex puts an index beside its CRL. It is made anew whenever the CRL is
+// read, so that it need not be durable.
+func (d *disk) keepIndex(id, indexPath string) error {
+	err := os.Rename(indexPath, d.path(id+indexSuffix))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = os.Remove(d.path(id + indexSuffix)) // a small CRL has none
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("keeping the index of a CRL: %w", err)
+	}
+	return nil
 }
 
 func (d *disk) writeMetadata(id string, m metadata) error {
@@ -191,7 +205,7 @@ func (d *disk) prune() error {
 	for len(files) > maxFiles || total > maxDiskOctets {
 		oldest := files[0]
 		files, total = files[1:], total-oldest.octets
-		for _, suffix := range []string{metadataSuffix, listSuffix} {
+		for _, suffix := range []string{metadataSuffix, indexSuffix, listSuffix} {
 			if err := os.Remove(d.path(oldest.id + suffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("pruning CRL directory: %w", err)
 			}
@@ -235,4 +249,39 @@ func decode(content []byte) ([]byte, error) {
 		return nil, errMalformed
 	}
 	return block.Bytes, nil
+}
+
+// derFile makes the content of a file DER when it is PEM.
+func derFile(path string, maxBytes int64) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("reading what was fetched: %w", err)
+	}
+	first := make([]byte, 1)
+	n, err := io.ReadFull(file, first)
+	if err := file.Close(); err != nil {
+		return fmt.Errorf("reading what was fetched: %w", err)
+	}
+	if n == 0 {
+		return errors.Join(errMalformed, ignoreEOF(err))
+	}
+	if first[0] == 0x30 {
+		return nil
+	}
+	content, err := readBounded(path, maxBytes)
+	if err != nil {
+		return fmt.Errorf("reading what was fetched: %w", err)
+	}
+	der, err := decode(content)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, der, 0o600)
+}
+
+func ignoreEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
 }

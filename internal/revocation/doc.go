@@ -22,6 +22,12 @@
 //     another's certificate can neither displace nor block anything.
 //   - A file is verified before it is renamed into the cache, and again when it
 //     is read back.
+//   - A CRL larger than 256 KiB stays in its file. An index beside it says where
+//     in it an entry may be; the part of the index that every look-up needs is
+//     mapped. Both files are replaced whole, never changed: a list in use holds on
+//     to those it was made from. The index is made anew whenever the CRL is read,
+//     in the one pass that also hashes it.
+//   - What cannot be read at a look-up is an error, not "not on the list".
 //   - A list is never replaced by one with an earlier thisUpdate, or of the same
 //     scope with a lower CRL number.
 //   - One fetch per list at a time, whoever waits; a waiter who leaves does not

@@ -10,7 +10,9 @@ import (
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -260,11 +262,21 @@ func (c *Checker) readCached(ctx context.Context, id string, w want) (*List, met
 		return nil, metadata{}, err
 	}
 	defer c.endParsing()
-	der, m, err := c.disk.read(id, c.maxBytes)
-	if err != nil {
-		return nil, metadata{}, err
+	if info, err := os.Stat(c.disk.path(id + listSuffix)); err != nil {
+		return nil, metadata{}, fmt.Errorf("reading cached CRL: %w", err)
+	} else if info.Size() > c.maxBytes {
+		return nil, metadata{}, fmt.Errorf("reading cached CRL: it is larger than %d octets", c.maxBytes)
 	}
-	l, err := c.accept(der, w)
+	indexPath := c.disk.path(strings.Replace(tempPattern, "*", id, 1) + indexSuffix)
+	defer os.Remove(indexPath)
+	l, err := c.accept(c.disk.path(id+listSuffix), indexPath, w)
+	if err == nil {
+		err = c.disk.keepIndex(id, indexPath)
+	}
+	m, metadataErr := c.disk.readMetadata(id)
+	if metadataErr != nil {
+		m = metadata{}
+	}
 	if err == nil && m.Digest != digestText(l.digest) {
 		// An interrupted write, or a hand in the directory: the CRL is good for
 		// what it says, but when it was fetched is not known.
@@ -303,7 +315,7 @@ func (c *Checker) land(e *entry, got fetchedList, fault error) {
 			slog.Bool("held", held), slog.Time("retry", retry))
 	case changed:
 		c.logger.Info("a CRL changed", slog.String("url", url), slog.String("issuer", got.list.issuer),
-			slog.String("number", numberText(got.list.number)), slog.Int("entries", got.list.revoked.count()),
+			slog.String("number", numberText(got.list.number)), slog.Int("entries", got.list.revoked.count),
 			slog.Time("nextUpdate", got.list.nextUpdate))
 	}
 }

@@ -173,7 +173,8 @@ func (e *evaluation) certificate(c *x509.Certificate, above []*x509.Certificate,
 		return a
 	}
 	for _, d := range e.deltas {
-		if e.wanted[d] || len(e.lists) == 0 && d.concerns(c, points) {
+		whole := slices.ContainsFunc(e.lists, func(l *List) bool { return l.issuerName == d.issuerName })
+		if e.wanted[d] || !whole && d.concerns(c, points) {
 			a.note(d, false, "it is a delta CRL, which cannot answer without the complete one")
 		}
 	}
@@ -226,7 +227,10 @@ func (e *evaluation) consult(a *Answer, l *List, m matter) (finding, error) {
 	}
 	issuer := canonicalName(m.certificate.RawIssuer)
 	if delta != nil {
-		entry, found := delta.revoked.lookup(issuer, m.certificate.SerialNumber)
+		entry, found, err := delta.revoked.lookup(issuer, m.certificate.SerialNumber)
+		if err != nil {
+			return finding{}, err
+		}
 		if found {
 			a.use(delta)
 			// removeFromCRL undoes what the complete CRL says (step k).
@@ -237,7 +241,10 @@ func (e *evaluation) consult(a *Answer, l *List, m matter) (finding, error) {
 			return f, nil
 		}
 	}
-	entry, found := l.revoked.lookup(issuer, m.certificate.SerialNumber)
+	entry, found, err := l.revoked.lookup(issuer, m.certificate.SerialNumber)
+	if err != nil {
+		return finding{}, err
+	}
 	if found && entry.reason == RemoveFromCRL {
 		// RFC 5280, section 5.3.1: the code exists on delta CRLs only. What the
 		// authority meant cannot be known.
@@ -354,7 +361,7 @@ func (l *List) sourceOf() Source {
 	}
 	return Source{
 		Kind: kind, Where: l.source, Issuer: l.issuer, Number: l.Number(), ThisUpdate: l.thisUpdate,
-		NextUpdate: l.nextUpdate, Entries: l.revoked.count(),
+		NextUpdate: l.nextUpdate, Entries: l.revoked.count,
 	}
 }
 

@@ -10,7 +10,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
+	"os"
 	"time"
 )
 
@@ -59,7 +61,26 @@ func ParseList(source string, content []byte) (*List, error) {
 	if err != nil {
 		return nil, err
 	}
-	return readList(source, bytes.NewReader(der))
+	return readList(source, bytes.NewReader(der), &memoryRoom{crl: der})
+}
+
+// openList reads the CRL in a file, DER. A large one stays there: its index is
+// made in another file, which the caller may rename.
+func openList(source string, file *os.File, indexPath string) (*List, error) {
+	info, err := file.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("reading CRL: %w", err)
+	}
+	if info.Size() <= smallList {
+		content, err := io.ReadAll(io.NewSectionReader(file, 0, smallList))
+		if err != nil {
+			return nil, fmt.Errorf("reading CRL: %w", err)
+		}
+		return readList(source, bytes.NewReader(content), &memoryRoom{crl: content})
+	}
+	room := &fileRoom{crl: file, path: indexPath}
+	l, err := readList(source, io.NewSectionReader(file, 0, info.Size()), room)
+	return l, errors.Join(err, room.close())
 }
 
 // Source returns what ParseList was given.
@@ -87,7 +108,7 @@ func (l *List) ThisUpdate() time.Time { return l.thisUpdate }
 func (l *List) NextUpdate() time.Time { return l.nextUpdate }
 
 // Entries returns how many entries the CRL has.
-func (l *List) Entries() int { return l.revoked.count() }
+func (l *List) Entries() int { return l.revoked.count }
 
 // usable returns nil when the list may answer at now.
 func (l *List) usable(now time.Time) error {

@@ -68,9 +68,10 @@ func (m *message) BlockSize() int    { return 1 }
 var _ hash.Hash = (*message)(nil)
 
 // readList reads a CertificateList, DER (RFC 5280, section 5.1), from a stream,
-// once, with little of it in memory at a time.
-func readList(source string, in io.Reader) (*List, error) {
+// once, with little of it in memory at a time. The index is made in room.
+func readList(source string, in io.Reader, room room) (*List, error) {
 	w := newWindow(in)
+	defer w.close()
 	end, err := w.enter(asn1.SEQUENCE, 1<<62)
 	if err != nil {
 		return nil, err
@@ -96,7 +97,7 @@ func readList(source string, in io.Reader) (*List, error) {
 	if l.nextUpdate.IsZero() {
 		l.nextUpdate = l.thisUpdate.Add(lifeWithoutNextUpdate)
 	}
-	if err := l.readEntries(w, tbsEnd, h); err != nil {
+	if err := l.readEntries(w, tbsEnd, h, room); err != nil {
 		return nil, fmt.Errorf("parsing CRL: %w", err)
 	}
 	if err := l.readExtensions(w, tbsEnd, h); err != nil {
@@ -203,34 +204,39 @@ func (h head) parse(outerAlgorithm, signature []byte) (*x509.RevocationList, err
 }
 
 // readEntries walks revokedCertificates, if there are any.
-func (l *List) readEntries(w *window, tbsEnd int64, h head) error {
-	b := newIndexBuilder(l.issuerName)
-	if w.offset() < tbsEnd {
+func (l *List) readEntries(w *window, tbsEnd int64, h head, room room) error {
+	start, end := w.offset(), w.offset()
+	if start < tbsEnd {
 		tag, _, _, err := w.peek()
 		if err != nil {
 			return err
 		}
 		if tag == asn1.SEQUENCE {
-			end, err := w.enter(asn1.SEQUENCE, tbsEnd)
-			if err != nil {
+			if end, err = w.enter(asn1.SEQUENCE, tbsEnd); err != nil {
 				return err
-			}
-			for n := 0; w.offset() < end; n++ {
-				entry, tag, err := w.element(end)
-				if err == nil && tag != asn1.SEQUENCE {
-					err = errMalformed
-				}
-				if err == nil {
-					err = b.add(entry, h.version2)
-				}
-				if err != nil {
-					return fmt.Errorf("entry %d: %w", n, err)
-				}
 			}
 		}
 	}
-	l.revoked = b.finish()
-	return nil
+	b, err := newIndexBuilder(l.issuerName, h.version2, end-start)
+	if err != nil {
+		return err
+	}
+	defer b.discard()
+	for n := 0; w.offset() < end; n++ {
+		offset := w.offset()
+		entry, tag, err := w.element(end)
+		if err == nil && tag != asn1.SEQUENCE {
+			err = errMalformed
+		}
+		if err == nil {
+			err = b.add(entry, offset)
+		}
+		if err != nil {
+			return fmt.Errorf("entry %d: %w", n, err)
+		}
+	}
+	l.revoked, err = b.finish(room)
+	return err
 }
 
 // readExtensions reads crlExtensions, which end the TBSCertList.
@@ -292,7 +298,7 @@ func (l *List) extend(e extension) (err error) {
 // readNumber reads a CRLNumber, which has at most 20 octets (RFC 5280, section 5.2.3).
 func readNumber(value cryptobyte.String) (*big.Int, error) {
 	n := new(big.Int)
-	if !value.ReadASN1Integer(n) || !value.Empty() || n.Sign() < 0 || n.BitLen() > 8*maxKeyOctets {
+	if !value.ReadASN1Integer(n) || !value.Empty() || n.Sign() < 0 || n.BitLen() > 8*maxSerialOctets {
 		return nil, errors.New("parsing CRL: malformed CRL number")
 	}
 	return n, nil

@@ -1,7 +1,6 @@
 package revocation
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -41,15 +40,12 @@ func (c *Checker) refetch(ctx context.Context, o refetchOrder) (fetchedList, err
 		return fetchedList{}, err
 	}
 	defer c.endParsing()
-	content, err := readBounded(d.path, c.maxBytes)
-	if err != nil {
-		return fetchedList{}, fmt.Errorf("reading what was fetched: %w", err)
-	}
-	der, err := decode(content)
-	if err != nil {
+	if err := derFile(d.path, c.maxBytes); err != nil {
 		return fetchedList{}, err
 	}
-	l, err := c.accept(der, o.want)
+	indexPath := d.path + indexSuffix
+	defer os.Remove(indexPath)
+	l, err := c.accept(d.path, indexPath, o.want)
 	if err != nil {
 		return fetchedList{}, err
 	}
@@ -59,7 +55,7 @@ func (c *Checker) refetch(ctx context.Context, o refetchOrder) (fetchedList, err
 	if err := l.mayReplace(o.old); err != nil {
 		return fetchedList{}, err
 	}
-	if err := c.disk.write(o.id, der, c.metadataOf(o.want, l, d.validators)); err != nil {
+	if err := c.disk.adopt(o.id, d.path, indexPath, c.metadataOf(o.want, l, d.validators)); err != nil {
 		// It is verified and answers from memory; only a restart would miss it.
 		c.logger.Error("caching a CRL on disk", slog.String("url", o.url), slog.Any("error", err))
 	} else if err := c.disk.prune(); err != nil {
@@ -81,7 +77,7 @@ func (c *Checker) touch(o refetchOrder) {
 func (c *Checker) metadataOf(w want, l *List, v validators) metadata {
 	m := metadata{
 		URL: w.url, Issuer: l.issuer, ThisUpdate: l.thisUpdate, NextUpdate: l.nextUpdate,
-		Entries: l.revoked.count(), Fetched: c.now().UTC(), Digest: digestText(l.digest), validators: v,
+		Entries: l.revoked.count, Fetched: c.now().UTC(), Digest: digestText(l.digest), validators: v,
 	}
 	if l.number != nil {
 		m.Number = l.number.String()
@@ -89,10 +85,15 @@ func (c *Checker) metadataOf(w want, l *List, v validators) metadata {
 	return m
 }
 
-// accept parses a CRL and checks everything that does not depend on the
+// accept parses the CRL in a file, DER, and checks everything that does not depend on the
 // certificate or the clock, so that no stranger's CRL enters the cache.
-func (c *Checker) accept(der []byte, w want) (*List, error) {
-	l, err := readList(w.url, bytes.NewReader(der))
+func (c *Checker) accept(path, indexPath string, w want) (*List, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading CRL: %w", err)
+	}
+	defer file.Close()
+	l, err := openList(w.url, file, indexPath)
 	if err != nil {
 		return nil, err
 	}

@@ -39,7 +39,7 @@ func (c *Checker) Snapshot() ([]CachedCRL, error) {
 		delete(stored, id)
 		s := CachedCRL{URL: e.want.url, Fetched: e.fetched, LastUsed: e.lastUsed, LastError: e.lastError, FailedAt: e.failedAt}
 		if l := e.list; l != nil {
-			s.Issuer, s.ThisUpdate, s.NextUpdate, s.Entries = l.issuer, l.thisUpdate, l.nextUpdate, l.revoked.count()
+			s.Issuer, s.ThisUpdate, s.NextUpdate, s.Entries = l.issuer, l.thisUpdate, l.nextUpdate, l.revoked.count
 			if l.number != nil {
 				s.Number = l.number.String()
 			}

@@ -28,7 +28,16 @@ type window struct {
 	eof    bool
 	hash   hash.Hash // nil: nothing is hashed
 	hashed int       // up to where buffer was hashed
+
+	// A stream that is longer than the window is hashed beside the reading: chunks
+	// go to the hasher, which returns the buffers they are in.
+	chunks chan chunk
+	spare  chan []byte
+	done   chan struct{}
 }
+
+// chunk is what is hashed next, and the buffer that it is in.
+type chunk struct{ octets, buffer []byte }
 
 func newWindow(in io.Reader) *window {
 	return &window{in: in, buffer: make([]byte, 0, windowOctets)}
@@ -44,10 +53,7 @@ func (w *window) ensure(n int) error {
 			return errMalformed
 		}
 		if w.start+n > cap(w.buffer) {
-			w.flush()
-			kept := copy(w.buffer[:cap(w.buffer)], w.buffer[w.start:])
-			w.base += int64(w.start)
-			w.buffer, w.start, w.hashed = w.buffer[:kept], 0, 0
+			w.slide()
 		}
 		read, err := w.in.Read(w.buffer[len(w.buffer):cap(w.buffer)])
 		w.buffer = w.buffer[:len(w.buffer)+read]
@@ -61,11 +67,40 @@ func (w *window) ensure(n int) error {
 	return nil
 }
 
-// flush hashes what was taken.
-func (w *window) flush() {
-	if w.hash != nil && w.hashed < w.start {
-		w.hash.Write(w.buffer[w.hashed:w.start]) // a hash never fails
-		w.hashed = w.start
+// slide makes room behind what was not taken yet.
+func (w *window) slide() {
+	next := w.buffer
+	if w.hash != nil {
+		if w.chunks == nil {
+			w.startHasher()
+		}
+		next = <-w.spare
+		w.chunks <- chunk{octets: w.buffer[w.hashed:w.start], buffer: w.buffer}
+	}
+	kept := copy(next[:cap(next)], w.buffer[w.start:])
+	w.base += int64(w.start)
+	w.buffer, w.start, w.hashed = next[:kept], 0, 0
+}
+
+// startHasher begins to hash in a goroutine, which close or endHash ends.
+func (w *window) startHasher() {
+	w.chunks, w.spare, w.done = make(chan chunk), make(chan []byte, 2), make(chan struct{})
+	w.spare <- make([]byte, 0, windowOctets)
+	go func(h hash.Hash) {
+		defer close(w.done)
+		for c := range w.chunks {
+			h.Write(c.octets) // a hash never fails
+			w.spare <- c.buffer
+		}
+	}(w.hash)
+}
+
+// close ends the hasher, whatever was read.
+func (w *window) close() {
+	if w.chunks != nil {
+		close(w.chunks)
+		<-w.done
+		w.chunks = nil
 	}
 }
 
@@ -80,7 +115,8 @@ func (w *window) beginHash(h hash.Hash, from int64) error {
 
 // endHash hashes what was taken, and nothing that follows.
 func (w *window) endHash() {
-	w.flush()
+	w.close()
+	w.hash.Write(w.buffer[w.hashed:w.start]) // a hash never fails
 	w.hash = nil
 }
 
