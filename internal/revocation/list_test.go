@@ -3,8 +3,10 @@ package revocation
 import (
 	"bytes"
 	"crypto/x509"
+	"encoding/asn1"
 	"math/big"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -135,5 +137,23 @@ func BenchmarkParse(b *testing.B) {
 		if _, err := parseList(der); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// A list of version 2 has a number that may be ignored by nobody's leave.
+func TestNumberIsRequired(t *testing.T) {
+	a := newCA(t, "Numbered CA")
+	unnumbered := func(der []byte) []byte {
+		return bytes.Replace(der, []byte{6, 3, 0x55, 0x1d, 20}, []byte{6, 3, 0x55, 0x1d, 127}, 1)
+	}
+	if _, err := parseList(unnumbered(a.crl())); err == nil || !strings.Contains(err.Error(), "no CRL number") {
+		t.Errorf("without a number: %v", err)
+	}
+	critical := unnumbered(a.crl(extended(true, asn1.ObjectIdentifier{2, 5, 29, 20}, []byte{2, 1, 7})))
+	if _, err := parseList(critical); err == nil || !strings.Contains(err.Error(), "is critical") {
+		t.Errorf("with a critical number: %v", err)
+	}
+	if _, err := parseList(a.crl()); err != nil {
+		t.Errorf("with a number: %v", err)
 	}
 }

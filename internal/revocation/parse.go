@@ -266,8 +266,10 @@ func (l *List) readExtensions(w *window, tbsEnd int64, h head) error {
 	if l.revoked.foreign() && !l.scope.indirect {
 		return errors.New("parsing CRL: an entry names another certificate issuer, but the CRL is not an indirect one")
 	}
-	if l.base != nil && l.number == nil {
-		return errors.New("parsing CRL: a delta CRL without a number")
+	if h.version2 && l.number == nil {
+		// RFC 5280, section 5.2.3: every CRL of version 2 has one. Without it an
+		// old list could be served in place of a newer one.
+		return errors.New("parsing CRL: it has no CRL number (for openssl ca: set crlnumber and crl_extensions with authorityKeyIdentifier)")
 	}
 	return nil
 }
@@ -281,6 +283,9 @@ func (l *List) extend(e extension) (err error) {
 	case oidDeltaCRLIndicator:
 		l.base, err = readNumber(value)
 	case oidCRLNumber:
+		if e.critical {
+			return errors.New("parsing CRL: its CRL number is critical, which RFC 5280, section 5.2.3, forbids")
+		}
 		l.number, err = readNumber(value)
 	case oidFreshestCRL:
 		l.freshest, err = readPoints(value, l.rawIssuer)
