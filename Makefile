@@ -55,4 +55,4 @@ FUZZTIME ?= 5s
 fuzz:
 	@set -e; for p in $$($(GO) list ./internal/...); do \
 	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
-	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p >/tmp/mailpact-fuzz.log 2>&1 || { cat /tmp/mailpact-fuzz.log; exit 1; }; done; done
+	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5s $$p >/tmp/mailpact-fuzz.log 2>&1 || { cat /tmp/mailpact-fuzz.log; exit 1; }; done; done

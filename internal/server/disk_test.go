@@ -48,6 +48,7 @@ func TestFullDisk(t *testing.T) {
 		s.Expect("DATA", "354")
 		reply := s.Say("%s.", letter("alice@fabrikam.com", "two"))
 		s.Expect("QUIT", "221")
+		s.Close()
 		return strings.HasPrefix(reply, "452 4.3.1 ")
 	}
 	eventually(t, "a message is put off", refused)
@@ -60,6 +61,11 @@ func TestFullDisk(t *testing.T) {
 	call[admin.QueueRetryResponse](g, "queue.retry", admin.QueueRetryRequest{Identity: rows()[0].Identity})
 	eventually(t, "the message is forgotten", func() bool { return rows()[0].MessageCount == 0 })
 	arrived(t, hub, "Subject: one")
+	before := measured(t)
+	for range 20 {
+		refused()
+	}
+	leavesNothing(t, before)
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}

@@ -19,11 +19,13 @@ func FuzzServer(f *testing.F) {
 	states := []string{
 		"", "EHLO x\r\n", "EHLO x\r\nMAIL FROM:<>\r\n", "EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<a@b.c>\r\n",
 		"EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<a@b.c>\r\nDATA\r\n",
+		"EHLO x\r\nAUTH LOGIN\r\n", "EHLO x\r\nAUTH LOGIN dXNlcg==\r\n",
 	}
 	for i := range states {
 		f.Add(uint8(i), "NOOP\r\nMAIL FROM:<a@b.c>\r\nRSET\r\nQUIT\r\n")
 		f.Add(uint8(i), "DATA\r\nx\r\n.\r\nSTARTTLS\r\n")
 		f.Add(uint8(i), "a\nb\r\n.\r\n")
+		f.Add(uint8(i), "dXNlcg==\r\nc2VjcmV0\r\nAUTH LOGIN =\r\n*\r\n")
 	}
 	f.Fuzz(func(t *testing.T, state uint8, said string) {
 		s := &orderly{t: t}
@@ -51,6 +53,19 @@ type orderly struct {
 	open   bool
 	to     int
 	closed int
+}
+
+func (o *orderly) Hello(ctx context.Context, h smtp.Hello) (smtp.HelloResponse, error) {
+	r, err := o.recorder.Hello(ctx, h)
+	r.Mechanisms = []string{"LOGIN"}
+	return r, err
+}
+
+func (o *orderly) Authenticate(context.Context, string) (smtp.Exchange, error) {
+	if o.open {
+		o.t.Fatal("Authenticate in a transaction")
+	}
+	return &twoSteps{}, nil
 }
 
 func (o *orderly) Mail(context.Context, smtp.ReversePath, smtp.MailParameters) (smtp.Reply, error) {
