@@ -1,10 +1,12 @@
 package admin
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
+	"encoding/pem"
 	"fmt"
 	"log/slog"
 	"os"
@@ -75,15 +77,36 @@ func (fileRevocation) Generation() uint64 { return 0 }
 func (v *verification) listsFromFiles() trust.Revocation {
 	var lists []*revocation.List
 	for _, f := range v.request.CRLs {
-		l, err := revocation.ParseList(f.Name, f.Content)
-		if err != nil {
-			v.unusable = append(v.unusable, fmt.Sprintf("%s: the CRL cannot be used: %v", f.Name, err))
-			continue
+		for _, content := range splitLists(f.Content) {
+			l, err := revocation.ParseList(f.Name, content)
+			if err != nil {
+				v.unusable = append(v.unusable, fmt.Sprintf("%s: the CRL cannot be used: %v", f.Name, err))
+				continue
+			}
+			lists = append(lists, l)
 		}
-		lists = append(lists, l)
 	}
 	signers := slices.Concat(v.presented, v.intermediates, v.roots)
 	return fileRevocation{files: revocation.NewFiles(lists, signers), now: v.clock}
+}
+
+// splitLists returns the CRLs of a file: one in DER, or any number in PEM.
+func splitLists(content []byte) [][]byte {
+	if len(bytes.TrimSpace(content)) == 0 {
+		return nil
+	}
+	var lists [][]byte
+	for rest := content; len(lists) < maxVerifyLists; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		lists = append(lists, block.Bytes)
+	}
+	if len(lists) == 0 {
+		return [][]byte{content}
+	}
+	return lists
 }
 
 // notAsked answers that nobody wants to know.

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"slices"
 	"strings"
@@ -12,6 +13,8 @@ import (
 	"mailpact/internal/domainsec"
 	"mailpact/internal/trust/pkitest"
 )
+
+func crlPEM(der []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}) }
 
 func file(name string, content []byte) File { return File{Name: name, Content: content} }
 
@@ -43,6 +46,9 @@ func TestVerifyByFiles(t *testing.T) {
 		{"stale", leaf, []File{good, file("old.crl", issuing.CRL(t, pkitest.CRLOptions{ThisUpdate: past.Add(-time.Hour), NextUpdate: past}))}, "", "RevocationOffline"},
 		{"another's signature", leaf, []File{good, file("forged.crl", issuing.CRL(t, pkitest.CRLOptions{Signer: pkitest.NewKey(t, pkitest.P256)}))}, "", "RevocationOffline"},
 		{"no CRL at all", leaf, []File{good, file("junk.crl", []byte("junk"))}, "", "RevocationOffline"},
+		{"two in one PEM file", leaf, []File{file("both.pem", slices.Concat(crlPEM(good.Content), crlPEM(list.Content)))}, "", "Valid"},
+		{"an empty file", leaf, []File{good, list, file("empty", []byte("\n"))}, "", "Valid"},
+		{"only an empty file", leaf, []File{file("empty", nil)}, "", "RevocationOffline"},
 		{"not asked", revoked, nil, RevocationNone, "Valid"},
 	}
 	for _, tt := range tests {
@@ -88,6 +94,8 @@ func TestVerifyAnchors(t *testing.T) {
 		{"several files", []File{pemFile("a.pem", other.Certificate), pemFile("b.pem", root.Certificate)}, "Valid"},
 		{"an intermediate", []File{pemFile("issuing.pem", issuing.Certificate)}, "Valid"},
 		{"the leaf itself", []File{pemFile("leaf.pem", leaf.Certificate)}, "Valid"},
+		{"an empty file besides", []File{pemFile("root.pem", root.Certificate), file("empty", nil)}, "Valid"},
+		{"an empty file alone", []File{file("empty", nil)}, "UntrustedRoot"},
 		{"another root", []File{pemFile("other.pem", other.Certificate)}, "UntrustedRoot"},
 		{"a broken root", []File{file("broken.pem", []byte("-----BEGIN CERTIFICATE-----\nMAMCAQE=\n-----END CERTIFICATE-----\n"))}, "UntrustedRoot"},
 	}
