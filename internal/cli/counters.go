@@ -49,6 +49,12 @@ func writeCounters(w io.Writer, s admin.Counters) error {
 			return err
 		}
 	}
+	for _, partner := range slices.Sorted(maps.Keys(s.ReceivedByUsage)) {
+		heading := "Domain-secured messages by usage of the certificates of " + printable(partner)
+		if err := writeReasons(w, heading, s.ReceivedByUsage[partner]); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -19,13 +19,18 @@ type Set struct {
 	received, delivered, deferred, failed, fromMismatch atomic.Uint64
 	refusals                                            family // reason, connector
 	wouldHaveFailed                                     family // reason, partner
+	usages                                              family // usage, partner
 }
 
 // New makes a set with every counter at zero.
 func New() *Set { return new(Set) }
 
-// DomainSecuredMessageReceived counts a message that was accepted and marked.
-func (s *Set) DomainSecuredMessageReceived() { s.securedReceived.Add(1) }
+// DomainSecuredMessageReceived counts a message that was accepted and marked, from
+// a partner whose certificate chain allows the purposes of usage.
+func (s *Set) DomainSecuredMessageReceived(partner, usage string) {
+	s.securedReceived.Add(1)
+	s.usages.add(usage, partner)
+}
 
 // DomainSecuredMessageSent counts a message that a peer took over a
 // domain-secured session.
@@ -74,7 +79,11 @@ type Snapshot struct {
 	// RefusalsByConnector has the same by connector, then reason.
 	RefusalsByConnector map[string]map[string]uint64 `json:"refusalsByConnector"`
 	// WouldHaveFailed is by partner, then reason: test mode only.
-	WouldHaveFailed      map[string]map[string]uint64 `json:"wouldHaveFailed"`
+	WouldHaveFailed map[string]map[string]uint64 `json:"wouldHaveFailed"`
+	// ReceivedByUsage counts the domain-secured messages received by partner, then
+	// by the purposes that his certificates allow: a partner with serverAuth alone
+	// is one whom "usage: strict" would shut out.
+	ReceivedByUsage      map[string]map[string]uint64 `json:"receivedByUsage"`
 	UnmarkedFromMismatch uint64                       `json:"unmarkedFromMismatch"`
 	MessagesReceived     uint64                       `json:"messagesReceived"`
 	// The following three count recipients.
@@ -92,6 +101,7 @@ func (s *Set) Snapshot() Snapshot {
 		Refusals:                             map[string]uint64{},
 		RefusalsByConnector:                  s.refusals.byOwner(),
 		WouldHaveFailed:                      s.wouldHaveFailed.byOwner(),
+		ReceivedByUsage:                      s.usages.byOwner(),
 		UnmarkedFromMismatch:                 s.fromMismatch.Load(),
 		MessagesReceived:                     s.received.Load(),
 		MessagesDelivered:                    s.delivered.Load(),

@@ -11,7 +11,7 @@ import (
 
 func TestSnapshot(t *testing.T) {
 	s := New()
-	s.DomainSecuredMessageReceived()
+	s.DomainSecuredMessageReceived("woodgrovebank.com", "serverAuth")
 	s.DomainSecuredMessageSent()
 	s.DomainSecuredMessageSent()
 	s.DomainSecuredOutboundSessionFailure()
@@ -33,6 +33,7 @@ func TestSnapshot(t *testing.T) {
 			"Inet": {"NoTLS": 2, "Revoked": 1}, "Other": {"NoTLS": 1},
 		},
 		WouldHaveFailed:      map[string]map[string]uint64{"woodgrovebank.com": {"SubjectMismatch": 1}},
+		ReceivedByUsage:      map[string]map[string]uint64{"woodgrovebank.com": {"serverAuth": 1}},
 		UnmarkedFromMismatch: 1, MessagesReceived: 1, MessagesDelivered: 2, MessagesDeferred: 3, MessagesFailed: 4,
 	}
 	if diff := cmp.Diff(want, s.Snapshot()); diff != "" {
@@ -49,7 +50,7 @@ func TestJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"domainSecuredMessagesReceived":0,"domainSecuredMessagesSent":0,"domainSecuredOutboundSessionFailures":0,` +
-		`"refusals":{"NoTLS":1},"refusalsByConnector":{"Inet":{"NoTLS":1}},"wouldHaveFailed":{},"unmarkedFromMismatch":0,` +
+		`"refusals":{"NoTLS":1},"refusalsByConnector":{"Inet":{"NoTLS":1}},"wouldHaveFailed":{},"receivedByUsage":{},"unmarkedFromMismatch":0,` +
 		`"messagesReceived":0,"messagesDelivered":0,"messagesDeferred":0,"messagesFailed":0}`
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Error(diff)
@@ -99,7 +100,7 @@ func TestCountingAllocatesNothing(t *testing.T) {
 	s.Refusal("NoTLS", "Inet")
 	if n := testing.AllocsPerRun(100, func() {
 		s.Refusal("NoTLS", "Inet")
-		s.DomainSecuredMessageReceived()
+		s.DomainSecuredMessageReceived("woodgrovebank.com", "serverAuth")
 		s.MessagesDelivered(1)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)

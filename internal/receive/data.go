@@ -188,7 +188,11 @@ func (x *session) queuedName(m *queue.Message) string {
 func (x *session) record(m *queue.Message, from domainsec.FromVerdict) {
 	r := x.server.o.Recorder
 	if from.Mark != "" {
-		r.DomainSecured()
+		usage := ""
+		if p := x.tx.verdict.Path; p != nil {
+			usage = p.Usage
+		}
+		r.DomainSecured(from.Mark, usage)
 	}
 	if len(from.Unsecured) > 0 {
 		r.Unmarked()

@@ -73,8 +73,9 @@ type Recorder interface {
 	Session(s SessionRecord) SessionLog
 	// Received records an accepted message.
 	Received(m MessageRecord)
-	// DomainSecured counts a message that was accepted with the mark.
-	DomainSecured()
+	// DomainSecured counts a message that was accepted with the mark of partner,
+	// whose certificates allow the purposes of usage, a domainsec.PathFacts.Usage.
+	DomainSecured(partner smtp.Domain, usage string)
 	// Refused counts a refusal by Domain Security.
 	Refused(r domainsec.Reason, connector string)
 	// WouldRefuse counts what a partner in test mode would have been refused for.

@@ -316,6 +316,7 @@ func (c *memoryContent) Size() int64 { return int64(c.b.Len()) }
 type memoryRecorder struct {
 	mu          sync.Mutex
 	secured     int
+	usages      []string
 	unmarked    int
 	refused     []string
 	wouldRefuse []string
@@ -337,7 +338,7 @@ func (r *memoryRecorder) Received(m MessageRecord) {
 	r.received = append(r.received, m)
 }
 
-func (r *memoryRecorder) DomainSecured() {
+func (r *memoryRecorder) DomainSecured(smtp.Domain, string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.secured++

@@ -62,9 +62,9 @@ func (r *Records) Received(m MessageRecord) {
 }
 
 // DomainSecured counts a marked message.
-func (r *Records) DomainSecured() {
+func (r *Records) DomainSecured(partner smtp.Domain, usage string) {
 	if r.Counters != nil {
-		r.Counters.DomainSecuredMessageReceived()
+		r.Counters.DomainSecuredMessageReceived(string(partner), usage)
 	}
 }
 

@@ -52,6 +52,7 @@ func TestRecordsOnDisk(t *testing.T) {
 		Refusals:                      map[string]uint64{"FromMismatch": 1, "SubjectMismatch": 1},
 		RefusalsByConnector:           map[string]map[string]uint64{"Inet": {"FromMismatch": 1, "SubjectMismatch": 1}},
 		WouldHaveFailed:               map[string]map[string]uint64{"trial.example": {"SubjectMismatch": 1}},
+		ReceivedByUsage:               map[string]map[string]uint64{"woodgrovebank.com": {"serverAuth+clientAuth": 1}},
 		// The third From names a listed domain, and so does the one of the partner in test mode.
 		UnmarkedFromMismatch: 2,
 		MessagesReceived:     3,

@@ -96,7 +96,7 @@ func outcomeOf(c *session, a *attempt, r smtp.Reply) queue.Outcome {
 	switch {
 	case r.Code >= 200 && r.Code < 300:
 		o.Disposition = queue.Delivered
-		o.Secured = a.level == domainsec.LevelDomainSecure
+		o.Secured = a.level == domainsec.LevelDomainSecure && !c.overridden
 		o.Transfer = transferOf(c, a)
 	case r.Permanent():
 		o.Disposition, o.LastError = queue.Failed, r.String()

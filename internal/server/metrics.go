@@ -42,6 +42,10 @@ func wouldHaveFailedDescription() *prometheus.Desc {
 	return prometheus.NewDesc("mailpact_would_have_failed_total", "What enforcing a partner in test mode would have refused or deferred.", []string{"reason", "partner"}, nil)
 }
 
+func usagesDescription() *prometheus.Desc {
+	return prometheus.NewDesc("mailpact_domain_secured_received_by_usage_total", "Messages accepted with the mark, by the purposes that the partner's certificates allow.", []string{"usage", "partner"}, nil)
+}
+
 // Describe sends the descriptions of all families.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, m := range metrics() {
@@ -49,6 +53,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	}
 	ch <- refusalsDescription()
 	ch <- wouldHaveFailedDescription()
+	ch <- usagesDescription()
 }
 
 // Collect sends the counters as they are now.
@@ -59,6 +64,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	labelled(ch, refusalsDescription(), s.RefusalsByConnector)
 	labelled(ch, wouldHaveFailedDescription(), s.WouldHaveFailed)
+	labelled(ch, usagesDescription(), s.ReceivedByUsage)
 }
 
 // labelled sends one counter for each name and reason.
