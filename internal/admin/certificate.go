@@ -254,3 +254,30 @@ func certificateServices(words []string) ([]directory.Service, error) {
 	}
 	return out, nil
 }
+
+// PartnerCertificate is a good certificate that a partner has shown.
+type PartnerCertificate struct {
+	Domain     string    `json:"domain"`
+	Thumbprint string    `json:"thumbprint"` // SHA-1, upper-case hex
+	SHA256     string    `json:"sha256"`
+	Subject    string    `json:"subject"`
+	Issuer     string    `json:"issuer"`
+	NotAfter   time.Time `json:"notAfter"`
+	Inbound    bool      `json:"inbound"`  // its clients have shown it
+	Outbound   bool      `json:"outbound"` // its servers have shown it
+	LastSeen   time.Time `json:"lastSeen"` // to about an hour
+}
+
+// CertificatePartnersResponse lists partners' certificates.
+type CertificatePartnersResponse struct {
+	Certificates []PartnerCertificate `json:"certificates"`
+}
+
+// CertificatePartners returns the good certificates that partners have shown
+// lately, by domain, the latest first.
+func (s *Service) CertificatePartners(_ context.Context, _ Empty) (CertificatePartnersResponse, error) {
+	if s.partnerCertificates == nil {
+		return CertificatePartnersResponse{}, &Error{Kind: KindUnavailable, Detail: "only a running server knows what partners show", Fix: "start it with mailpact serve"}
+	}
+	return CertificatePartnersResponse{Certificates: s.partnerCertificates()}, nil
+}

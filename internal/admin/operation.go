@@ -106,6 +106,7 @@ func serverOperations() []Operation {
 		define(change("certificate.import", "Take in the answer to a request, or a certificate with its key."), (*Service).CertificateImport),
 		define(viewer("certificate.list", "List the server's own certificates in selection order, and pending requests."), (*Service).CertificateList),
 		define(change("certificate.new", "Make a self-signed certificate."), (*Service).CertificateNew),
+		define(viewer("certificate.partners", "List the certificates that partners have shown lately."), (*Service).CertificatePartners),
 		define(change("certificate.remove", "Remove a certificate that is not in use, or a pending request."), (*Service).CertificateRemove),
 		define(change("certificate.request", "Make a key and a certificate request for a CA."), (*Service).CertificateRequest),
 		define(change("certificate.seal", "Seal the private keys that lie unsealed in the data directory."), (*Service).CertificateSeal),

@@ -36,6 +36,7 @@ func TestOperations(t *testing.T) {
 		{"certificate.import", RoleAdministrator, true},
 		{"certificate.list", RoleViewer, false},
 		{"certificate.new", RoleAdministrator, true},
+		{"certificate.partners", RoleViewer, false},
 		{"certificate.remove", RoleAdministrator, true},
 		{"certificate.request", RoleAdministrator, true},
 		{"certificate.seal", RoleAdministrator, true},

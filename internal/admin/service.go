@@ -18,8 +18,10 @@ type Options struct {
 	Queue        *queue.Queue
 	Counters     *counters.Set
 	Certificates OwnCertificates
-	CRLs         *revocation.Checker
-	Listeners    func() []Listener
+	// PartnerCertificates returns the good certificates that partners have shown.
+	PartnerCertificates func() []PartnerCertificate
+	CRLs                *revocation.Checker
+	Listeners           func() []Listener
 	// Change changes what operations own of the configuration; nil: they cannot.
 	Change ChangeFunc
 	// Authority is our own authority, whose files need not be there; nil: the
@@ -37,20 +39,21 @@ type Options struct {
 
 // Service runs operations in the server's process. It is safe for concurrent use.
 type Service struct {
-	directory    *directory.Directory
-	queue        *queue.Queue
-	counters     *counters.Set
-	certificates OwnCertificates
-	crls         *revocation.Checker
-	listeners    func() []Listener
-	findings     func() []Finding
-	change       ChangeFunc
-	authority    *authority.Registry
-	offline      bool
-	logger       *slog.Logger
-	started      time.Time
-	now          func() time.Time
-	operations   []Operation
+	directory           *directory.Directory
+	queue               *queue.Queue
+	counters            *counters.Set
+	certificates        OwnCertificates
+	partnerCertificates func() []PartnerCertificate
+	crls                *revocation.Checker
+	listeners           func() []Listener
+	findings            func() []Finding
+	change              ChangeFunc
+	authority           *authority.Registry
+	offline             bool
+	logger              *slog.Logger
+	started             time.Time
+	now                 func() time.Time
+	operations          []Operation
 }
 
 // New makes a Service.
@@ -62,7 +65,7 @@ func New(o Options) *Service {
 		o.Now = time.Now
 	}
 	return &Service{
-		directory: o.Directory, queue: o.Queue, counters: o.Counters, certificates: o.Certificates, crls: o.CRLs,
+		directory: o.Directory, queue: o.Queue, counters: o.Counters, certificates: o.Certificates, partnerCertificates: o.PartnerCertificates, crls: o.CRLs,
 		listeners: o.Listeners, findings: o.Findings, change: o.Change, authority: o.Authority, offline: o.Offline, logger: o.Logger, started: o.Started, now: o.Now,
 		operations: Operations(),
 	}

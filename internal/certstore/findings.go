@@ -9,9 +9,6 @@ import (
 	"mailpact/internal/directory"
 )
 
-// warnBefore is how long before its end a certificate is reported.
-const warnBefore = 30 * 24 * time.Hour
-
 // Findings returns what is unwise about our own certificates now, and for which
 // of names there is none, or none that a stranger would trust. names are those
 // that connectors use; partners is whether there is anybody to convince.
@@ -58,24 +55,35 @@ func (s *Store) Findings(names []directory.CertificateName, partners bool) []dir
 // judge returns what is unwise about the certificate chosen for a name.
 func judge(c *Certificate, now time.Time, partners bool) directory.Finding {
 	leaf := c.TLS.Leaf
-	renew := "Renew it and start again"
-	if c.SelfSigned {
-		renew = "Start again; a self-signed certificate is renewed by itself"
-	}
 	switch {
 	case now.After(leaf.NotAfter):
-		return directory.Finding{Level: directory.LevelError, Text: "the best certificate expired on " + day(leaf.NotAfter), Fix: renew}
+		return directory.Finding{Level: directory.LevelError, Text: "the best certificate expired on " + day(leaf.NotAfter), Fix: c.renewal()}
 	case now.Before(leaf.NotBefore):
 		return directory.Finding{Level: directory.LevelError, Text: "the best certificate is not valid before " + day(leaf.NotBefore), Fix: "Check this machine's clock"}
-	case leaf.NotAfter.Sub(now) < warnBefore:
-		return directory.Finding{Level: directory.LevelWarning, Text: "the certificate expires on " + day(leaf.NotAfter), Fix: renew}
+	case ExpiryThreshold(leaf.NotAfter, now) > 0:
+		return directory.Finding{
+			Level: directory.LevelWarning, Text: fmt.Sprintf("the certificate expires on %s, in %d days", day(leaf.NotAfter), DaysLeft(leaf.NotAfter, now)), Fix: c.renewal(),
+		}
 	case c.SelfSigned && partners:
 		return directory.Finding{
 			Level: directory.LevelWarning, Text: "only a self-signed certificate carries the name; partners refuse it unless they trust it by itself",
-			Fix: "Add a certificate from a CA that your partners trust to certificates, or give them this one",
+			Fix: "Ask a CA that your partners trust for one (mailpact cert request), or give them this one",
 		}
 	}
 	return directory.Finding{}
+}
+
+// renewal says how the certificate is renewed.
+func (c *Certificate) renewal() string {
+	switch {
+	case c.automatic:
+		return "Start again; this certificate is renewed by itself"
+	case !c.Managed():
+		return "Renew it, write the new files and send SIGHUP"
+	case c.SelfSigned:
+		return "Run mailpact cert clone --services SMTP " + c.Thumbprint()
+	}
+	return "Run mailpact cert renew " + c.Thumbprint()
 }
 
 func day(t time.Time) string { return t.UTC().Format("2006-01-02") }

@@ -22,7 +22,7 @@ func newCertificate(g *globals) *cobra.Command {
 	for _, verb := range own {
 		o.addFlags(verb)
 	}
-	c := group("cert", "Make, import, enable, look at and verify certificates", append(own, newCertificateVerify(g))...)
+	c := group("cert", "Make, import, enable, look at and verify certificates", append(own, newCertificateVerify(g), newCertificatePartners(g))...)
 	c.Long = `The server's own certificates. From nothing to STARTTLS with a CA:
 
   mailpact cert request --subject "C=US, O=Contoso, CN=mail1.contoso.com" \
@@ -119,6 +119,44 @@ first eight digits are enough.`,
 			})
 		},
 	}
+}
+
+func newCertificatePartners(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "partners",
+		Short: "List the certificates that partners have shown lately",
+		Long: `List the good certificates that partners have shown in sessions with this server.
+'mailpact status' warns when 30, 14 and 3 days of one are left.`,
+		Args: noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			r, err := admin.Call[admin.CertificatePartnersResponse](c.Context(), g.client(), "certificate.partners", nil)
+			if err != nil {
+				return err
+			}
+			return g.render(c, r, func(w io.Writer) error {
+				if len(r.Certificates) == 0 {
+					_, err := fmt.Fprintln(w, "No partner has shown a good certificate yet.")
+					return err
+				}
+				rows := make([][]string, len(r.Certificates))
+				for i, x := range r.Certificates {
+					rows[i] = []string{x.Domain, x.Thumbprint, localTime(x.NotAfter), localTime(x.LastSeen), ways(x), x.Subject}
+				}
+				return table(w, []string{"Domain", "Thumbprint", "NotAfter", "LastSeen", "Ways", "Subject"}, rows)
+			})
+		},
+	}
+}
+
+// ways says in which directions a certificate was shown.
+func ways(x admin.PartnerCertificate) string {
+	switch {
+	case x.Inbound && x.Outbound:
+		return "in,out"
+	case x.Inbound:
+		return "in"
+	}
+	return "out"
 }
 
 // writeCertificate prints a certificate, one property a line.

@@ -23,6 +23,7 @@ type ownCertificates struct {
 	identity *liveIdentity
 	renew    func() error // keeps certificates of our own making from expiring
 	logger   *slog.Logger
+	checked  func()        // called after each check; nil: nothing is
 	changed  chan struct{} // holds one word that there are other certificates now
 
 	mu     sync.Mutex
@@ -72,6 +73,9 @@ func (o *ownCertificates) check(ctx context.Context) {
 	}
 	for _, c := range o.identity.All() {
 		o.ask(ctx, c)
+	}
+	if o.checked != nil {
+		o.checked()
 	}
 }
 

@@ -66,6 +66,7 @@ type Server struct {
 	issuers    *revocation.Issuers
 	identity   liveIdentity
 	own        *ownCertificates
+	expiry     expiryTeller
 	router     *routing.Router
 	sender     *send.Sender
 	store      *sqlite.Engine
@@ -97,7 +98,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	s.inherited.free = o.Inherited
 	s.undo.push("inherited sockets", func(context.Context) error { return s.inherited.close() })
 	for _, build := range []func(context.Context) error{
-		s.openData, s.openRecords, s.openTrust, s.openTransport, s.openListeners, s.openAuthority, s.openManagement,
+		s.openData, s.openRecords, s.openSeen, s.openTrust, s.openTransport, s.openListeners, s.openAuthority, s.openManagement,
 	} {
 		if err := build(ctx); err != nil {
 			return nil, errors.Join(err, s.undo.unwind(ctx))
@@ -198,7 +199,7 @@ func (s *Server) openListeners(context.Context) error {
 func (s *Server) openManagement(context.Context) error {
 	cfg := s.o.Configuration
 	s.admin = admin.New(admin.Options{
-		Directory: s.directory, Queue: s.queue, Counters: s.counters, Certificates: ownStore{s}, CRLs: s.crls,
+		Directory: s.directory, Queue: s.queue, Counters: s.counters, Certificates: ownStore{s}, PartnerCertificates: s.partnerCertificates, CRLs: s.crls,
 		Listeners: s.listeners, Change: s.overlayChange(), Authority: s.authority.registry, Findings: s.findings, Logger: s.o.Logger, Started: s.started, Now: s.o.Now,
 	})
 	var err error
@@ -244,6 +245,7 @@ func (s *Server) findings() []admin.Finding {
 	f := admin.ConfigurationFindings(cfg)
 	f = append(f, s.identity.current.Load().findings(cfg)...)
 	f = append(f, s.own.findings()...)
+	f = append(f, s.identity.seen.findings(cfg)...)
 	f = append(f, s.authority.findings()...)
 	f = append(f, s.reloads.findings()...)
 	f = append(f, diskFindings(s.store.Condition(), cfg.Server.DataDirectory)...)

@@ -36,7 +36,10 @@ func (i *identity) findings(cfg *directory.Configuration) []directory.Finding {
 
 // liveIdentity answers from the identity in force, which a reload replaces. It
 // is safe for concurrent use.
-type liveIdentity struct{ current atomic.Pointer[identity] }
+type liveIdentity struct {
+	current atomic.Pointer[identity]
+	seen    *seenCertificates // nil: nothing is remembered
+}
 
 // Select returns our certificates for name, the one to use first.
 func (l *liveIdentity) Select(name directory.CertificateName, usable func(*certstore.Certificate) bool) []*certstore.Certificate {
@@ -48,7 +51,11 @@ func (l *liveIdentity) All() []*certstore.Certificate { return l.current.Load().
 
 // Judge gathers what is known of a peer's certificate.
 func (l *liveIdentity) Judge(ctx context.Context, r trust.Request) *domainsec.PeerFacts {
-	return l.current.Load().verifier.Judge(ctx, r)
+	facts := l.current.Load().verifier.Judge(ctx, r)
+	if l.seen != nil {
+		l.seen.note(facts, r.Partner)
+	}
+	return facts
 }
 
 // NameMatches compares names and nothing else.
@@ -79,6 +86,7 @@ func (s *Server) openTrust(context.Context) error {
 	}
 	s.identity.current.Store(first)
 	s.own = newOwnCertificates(&s.identity, s.renewSelfSigned, s.o.Logger)
+	s.own.checked = s.lookAtExpiry
 	return nil
 }
 
