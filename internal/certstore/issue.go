@@ -132,11 +132,9 @@ func (p *issue) takeSubject(o IssueOptions, template *Certificate) error {
 		return nil
 	case len(p.names) > 0:
 		// RFC 5280, appendix A.1: a CN has at most 64 characters.
-		cn := p.names[0]
+		cn := defaultFriendlyName
 		if i := slices.IndexFunc(p.names, func(n string) bool { return len(n) <= 64 }); i >= 0 {
 			cn = p.names[i]
-		} else {
-			cn = defaultFriendlyName
 		}
 		subject = Subject{{Key: "CN", Value: cn}}
 	}

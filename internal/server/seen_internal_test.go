@@ -69,7 +69,9 @@ func TestSeenCertificates(t *testing.T) {
 		want string
 	}{
 		{0, "expires on 2026-12-22, in 29 days (CN=mail1)"},
-		{20, "in 9 days"}, {28, "in 1 days"}, {30, "expired on 2026-12-22"},
+		{20, "in 9 days"},
+		{28, "in 1 days"},
+		{30, "expired on 2026-12-22"},
 	} {
 		now = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC).AddDate(0, 0, step.days)
 		f := s.findings(cfg)
@@ -108,8 +110,13 @@ func TestExpiryTeller(t *testing.T) {
 		left time.Duration
 		want string
 	}{
-		{31 * 24 * time.Hour, ""}, {30 * 24 * time.Hour, "level=WARN"}, {29 * 24 * time.Hour, ""}, {14 * 24 * time.Hour, "level=WARN"},
-		{4 * 24 * time.Hour, ""}, {3 * 24 * time.Hour, "level=ERROR"}, {-time.Hour, ""},
+		{31 * 24 * time.Hour, ""},
+		{30 * 24 * time.Hour, "level=WARN"},
+		{29 * 24 * time.Hour, ""},
+		{14 * 24 * time.Hour, "level=WARN"},
+		{4 * 24 * time.Hour, ""},
+		{3 * 24 * time.Hour, "level=ERROR"},
+		{-time.Hour, ""},
 	} {
 		var log bytes.Buffer
 		teller.tell(slog.New(slog.NewTextHandler(&log, nil)), "ours", "AA", "AA", "CN=a", end, end.Add(-tt.left))
