@@ -78,7 +78,7 @@ func decodeStrict(body []byte, into any) error {
 
 // Operations returns the list, sorted by name. It is made anew for each caller.
 func Operations() []Operation {
-	list := slices.Concat(authorityOperations(), serverOperations())
+	list := slices.Concat(authorityOperations(), partnerOperations(), serverOperations())
 	for i := range list {
 		list[i].Offline = list[i].Offline || worksOnFiles(list[i].Name)
 	}

@@ -91,6 +91,7 @@ Exit codes: 0 yes, 1 no or failed, 2 usage or unreadable input, 3 server not rea
 		newTrust(g),
 		newCRL(g),
 		newAuthority(g),
+		newPartner(g),
 		newCounters(g),
 		newStatus(g),
 		newLab(),

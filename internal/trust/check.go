@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"crypto/x509"
 	"fmt"
 
 	"mailpact/internal/directory"
@@ -26,3 +27,6 @@ func Check(settings directory.Trust) directory.Faults {
 	}
 	return faults
 }
+
+// ReadCertificates returns the certificates of a PEM file that the settings name.
+func ReadCertificates(path string) ([]*x509.Certificate, error) { return readCertificates(path) }
