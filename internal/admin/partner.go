@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -231,6 +230,3 @@ func texts(e directory.Entry, key string) []string {
 		return nil
 	}
 }
-
-// errNoData means that the service has no configuration to look into.
-var errNoData = errors.New("there is no configuration here")

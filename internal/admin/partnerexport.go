@@ -34,7 +34,10 @@ type PartnerExportRequest struct {
 	// Anchors are the roots of our certificates, PEM. Empty: our own authority if
 	// it is a root, else our certificate if it is self-signed.
 	Anchors  string `json:"anchors,omitempty"`
-	NameRule string `json:"nameRule,omitempty"` // empty: domain
+	// NameRule says which names in our certificates stand for our domains: domain,
+	// exact or listed, the last with Hosts. Empty: exact if our certificate names
+	// all domains, else listed.
+	NameRule string `json:"nameRule,omitempty"`
 	Days     int    `json:"days,omitempty"`     // how long the bundle counts; 0: 90
 }
 
@@ -52,7 +55,7 @@ type PartnerExportResponse struct {
 // and stays: partners know us by its fingerprint.
 func (s *Service) PartnerExport(_ context.Context, q PartnerExportRequest) (PartnerExportResponse, error) {
 	if s.directory == nil || s.certificates == nil {
-		return PartnerExportResponse{}, errNoData
+		return PartnerExportResponse{}, &Error{Kind: KindUnavailable, Object: "partner.export", Detail: "there is no configuration here"}
 	}
 	contents, err := s.bundleContents(q)
 	if err != nil {
@@ -95,7 +98,7 @@ func (s *Service) bundleContents(q PartnerExportRequest) (bundle.Contents, error
 	c := bundle.Contents{
 		Organization: orElse(q.Organization, cfg.TransportConfig.AuthservID), Contact: orElse(q.Contact, cfg.TransportConfig.Postmaster.String()),
 		Sequence: uint64(now.UnixMilli()), Issued: now, Expires: now.Add(lifetime), Domains: q.Domains, Hosts: q.Hosts,
-		Policy: bundle.Policy{NameRule: orElse(q.NameRule, string(directory.NameRuleDomain)), Send: true, Receive: true},
+		Policy: bundle.Policy{NameRule: q.NameRule, Send: true, Receive: true},
 	}
 	if len(c.Domains) == 0 {
 		for _, a := range cfg.AcceptedDomains {
@@ -118,7 +121,23 @@ func (s *Service) bundleContents(q PartnerExportRequest) (bundle.Contents, error
 		}
 	}
 	s.bundleCertificates(&c, cfg, now)
+	bundleNames(&c)
 	return c, s.bundleAnchors(&c, q.Anchors)
+}
+
+// bundleNames chooses the narrowest name rule that our certificate meets, where
+// none was asked for.
+func bundleNames(c *bundle.Contents) {
+	if c.Policy.NameRule == "" {
+		c.Policy.NameRule = string(directory.NameRuleListed)
+		current, err := x509.ParseCertificate(c.Current)
+		if err == nil && !slices.ContainsFunc(c.Domains, func(d string) bool { return current.VerifyHostname(d) != nil }) {
+			c.Policy.NameRule = string(directory.NameRuleExact)
+		}
+	}
+	if c.Policy.NameRule == string(directory.NameRuleListed) {
+		c.Policy.Names = slices.Clone(c.Hosts)
+	}
 }
 
 // bundleCertificates adds the certificate in use and the one that follows it.

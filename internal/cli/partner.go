@@ -79,7 +79,7 @@ another channel than the file (telephone, in person).
 	f.StringSliceVar(&q.Domains, "domain", nil, "only this accepted domain; repeatable (default: all)")
 	f.StringSliceVar(&q.Hosts, "host", nil, "name of a mail host; repeatable (default: those of the domain-secure receive connectors)")
 	f.StringVar(&anchors, "anchor", "", "PEM file with the roots of our certificates (default: our own authority, or our self-signed certificate)")
-	f.StringVar(&q.NameRule, "name-rule", "", "which names in our certificates stand for our domains: domain or exact (default domain)")
+	f.StringVar(&q.NameRule, "name-rule", "", "which names in our certificates stand for our domains: exact, listed (those of --host) or domain (default exact if our certificate names them all, else listed)")
 	f.IntVar(&q.Days, "days", 0, "how long the bundle can be imported (default 90)")
 	out.addFlag(c, "write to this file; it must not exist")
 	return c

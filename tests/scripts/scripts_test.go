@@ -12,6 +12,9 @@
 //	eventually command...        try the command until it succeeds
 //	signal TERM|HUP              send a signal to the processes in the background
 //	certificate NAME DNSNAME...  make NAME.pem and NAME.key, self-signed
+//	network DOMAIN=ADDRESS...    a DNS server for the domains ($DNS), and free ports ($PORT, $HTTP)
+//	fill FILE...                 replace $NAME in files by variables
+//	counted SOCKET COUNTER VALUE wait until a counter of the server has the value
 //	found NAME PATTERN           set NAME to what the pattern's group finds in the last output
 //	authority FILE               make a root certificate
 //	answer REQUEST OUT [FORM]    play a CA: sign REQUEST; FORM is pem, chain, der, p7b or pfx
@@ -93,6 +96,9 @@ func TestScripts(t *testing.T) {
 			"certificate": makeCertificate,
 			"authority":   makeAuthority,
 			"answer":      answerRequest,
+			"network":     makeNetwork,
+			"fill":        fillFiles,
+			"counted":     awaitCount,
 			"found":       keepFound,
 			"thumbprint":  keepThumbprint,
 			"presented":   showPresented,
