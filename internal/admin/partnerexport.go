@@ -16,7 +16,6 @@ import (
 
 	"mailpact/internal/authority"
 	"mailpact/internal/directory"
-	"mailpact/internal/smtp"
 	"mailpact/internal/trust"
 	"mailpact/internal/trust/bundle"
 )
@@ -142,9 +141,9 @@ func bundleNames(c *bundle.Contents) {
 
 // bundleCertificates adds the certificate in use and the one that follows it.
 func (s *Service) bundleCertificates(c *bundle.Contents, cfg *directory.Configuration, now time.Time) {
-	name := cfg.Server.FQDN
+	name := directory.CertificateName(cfg.Server.FQDN)
 	if len(c.Hosts) > 0 {
-		name = smtp.Domain(c.Hosts[0])
+		name = directory.CertificateName(c.Hosts[0])
 	}
 	store := s.certificates.Store()
 	chosen := store.Select(name, nil)
