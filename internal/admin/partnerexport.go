@@ -32,12 +32,12 @@ type PartnerExportRequest struct {
 	Hosts        []string `json:"hosts,omitempty"`        // empty: the names of domain-secure receive connectors
 	// Anchors are the roots of our certificates, PEM. Empty: our own authority if
 	// it is a root, else our certificate if it is self-signed.
-	Anchors  string `json:"anchors,omitempty"`
+	Anchors string `json:"anchors,omitempty"`
 	// NameRule says which names in our certificates stand for our domains: domain,
 	// exact or listed, the last with Hosts. Empty: exact if our certificate names
 	// all domains, else listed.
 	NameRule string `json:"nameRule,omitempty"`
-	Days     int    `json:"days,omitempty"`     // how long the bundle counts; 0: 90
+	Days     int    `json:"days,omitempty"` // how long the bundle counts; 0: 90
 }
 
 // PartnerExportResponse is our bundle.
