@@ -316,7 +316,6 @@ func (c *memoryContent) Size() int64 { return int64(c.b.Len()) }
 type memoryRecorder struct {
 	mu          sync.Mutex
 	secured     int
-	usages      []string
 	unmarked    int
 	refused     []string
 	wouldRefuse []string
