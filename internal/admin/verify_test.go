@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -190,3 +191,22 @@ func TestVerifyFetches(t *testing.T) {
 
 // emptyConfiguration trusts nobody.
 func emptyConfiguration() *directory.Configuration { return &directory.Configuration{} }
+
+// TestVerifyHostIgnoresTheCN: constraints bind the CN where it is a name, which it
+// is for a domain and not for a host.
+func TestVerifyHostIgnoresTheCN(t *testing.T) {
+	root := pkitest.NewRoot(t, pkitest.CAOptions{})
+	confined := root.Intermediate(t, pkitest.CAOptions{PermittedDNS: []string{"woodgrovebank.com"}})
+	leaf := confined.Issue(t, pkitest.LeafOptions{CommonName: "mail1.contoso.com", IPs: []net.IP{net.IPv4(192, 0, 2, 1)}})
+	for _, tt := range []struct{ domain, host, want string }{
+		{"", "192.0.2.1", "Valid"}, {"", "mail1.contoso.com", "SubjectMismatch"}, {"contoso.com", "", "InvalidChain"},
+	} {
+		r, err := VerifyCertificate(t.Context(), VerifyEnvironment{}, CertificateVerifyRequest{
+			Certificate: pemFile("chain.pem", leaf.Chain...), Roots: []File{pemFile("root.pem", root.Certificate)},
+			Revocation: RevocationNone, Domain: tt.domain, Host: tt.host,
+		})
+		if err != nil || r.Status != tt.want {
+			t.Errorf("domain %q, host %q: %s (%s), %v; want %s", tt.domain, tt.host, r.Status, r.Detail, err, tt.want)
+		}
+	}
+}

@@ -39,6 +39,9 @@ type BuildRequest struct {
 	Intermediates []*x509.Certificate // of the store; they are tried before the presented ones
 	SystemRoots   *x509.CertPool      // nil: none
 	Now           time.Time
+	// IgnoreCommonName: nobody takes the leaf's CN for a host name, so that DNS name
+	// constraints do not bind it.
+	IgnoreCommonName bool
 	// Policy is what certificate policies are asked of every path; the zero
 	// value accepts any, as mail does.
 	Policy PolicyInputs

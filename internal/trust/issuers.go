@@ -28,6 +28,7 @@ const (
 // to which we send, whose certificate has the name.
 func (v *Verifier) findPaths(ctx context.Context, r Request) (good []Path, failed []FailedPath, f issuerFetches) {
 	request := v.buildRequest(r.Presented, r.Now)
+	request.IgnoreCommonName = r.NameCheck == domainsec.NamesByHost
 	for range maxIssuerRounds {
 		good, failed = v.builder.Build(ctx, request)
 		if len(good) > 0 || !v.mayFetchIssuers(r) || ctx.Err() != nil {

@@ -84,7 +84,11 @@ func chainFaults(c foundChain, r BuildRequest) pathFaults {
 	for i, e := range c.elements {
 		f.element(e, r.Now, i < last)
 	}
-	err := rfc5280.Check(c.elements, rfc5280.Options{Policy: r.Policy, IsHostName: domainsec.IsHostName})
+	o := rfc5280.Options{Policy: r.Policy, IsHostName: domainsec.IsHostName}
+	if r.IgnoreCommonName {
+		o.IsHostName = nil
+	}
+	err := rfc5280.Check(c.elements, o)
 	var fault *rfc5280.Fault
 	switch {
 	case errors.As(err, &fault):

@@ -7,6 +7,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -24,6 +25,7 @@ type LeafOptions struct {
 	CommonName string
 	Subject    *pkix.Name // replaces CommonName
 	Names      []string   // dNSName SANs
+	IPs        []net.IP   // iPAddress SANs
 	Key        crypto.Signer
 	KeyType    KeyType
 	// PublicKey is certified instead of the key's, for certificates that nobody can use.
@@ -111,6 +113,7 @@ func (o *LeafOptions) template(t testing.TB) *x509.Certificate {
 		SerialNumber:          serialOr(t, o.Serial),
 		Subject:               pkix.Name{CommonName: o.CommonName},
 		DNSNames:              o.Names,
+		IPAddresses:           o.IPs,
 		NotBefore:             timeOr(o.NotBefore, time.Now().Add(-time.Hour)),
 		NotAfter:              timeOr(o.NotAfter, time.Now().AddDate(0, 0, 90)),
 		BasicConstraintsValid: true,
