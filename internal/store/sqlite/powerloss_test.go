@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -82,6 +83,7 @@ func newDisk(t *testing.T) *disk {
 	t.Cleanup(func() {
 		vfs.FxOpen = before
 		tls.Close()
+		runtime.KeepAlive(d) // until here SQLite alone holds it, where the collector does not look
 	})
 	return d
 }
