@@ -221,7 +221,7 @@ func (s *Service) certificateUse(store *certstore.Store, c *certstore.Certificat
 
 func pendingRow(p *certstore.Pending) CertificateRow {
 	return CertificateRow{
-		Thumbprint: p.Thumbprint(), FriendlyName: p.FriendlyName, Subject: p.Request.Subject.String(), Names: p.Names(),
+		Thumbprint: p.Thumbprint(), FriendlyName: p.FriendlyName, Subject: p.Subject(), Names: p.Names(),
 		Key: certstore.KeyText(p.Request.PublicKey), Exportable: p.Exportable, Services: []string{}, Status: CertificatePending,
 	}
 }

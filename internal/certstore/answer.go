@@ -167,7 +167,7 @@ func leafOf(all []*x509.Certificate, public crypto.PublicKey) (leaf *x509.Certif
 }
 
 // notesOn returns what an administrator should know of an imported certificate.
-func notesOn(chain []*x509.Certificate, asked []string, now time.Time) []string {
+func notesOn(u *upload, chain []*x509.Certificate, asked []string, now time.Time) []string {
 	leaf := chain[0]
 	var notes []string
 	switch {
@@ -176,7 +176,8 @@ func notesOn(chain []*x509.Certificate, asked []string, now time.Time) []string 
 	case now.Before(leaf.NotBefore):
 		notes = append(notes, "the certificate is not valid before "+day(leaf.NotBefore))
 	}
-	if len(chain) == 1 && !isSelfSigned(leaf) {
+	root := slices.ContainsFunc(u.certificates, func(x *x509.Certificate) bool { return bytes.Equal(x.RawSubject, leaf.RawIssuer) })
+	if len(chain) == 1 && !root {
 		notes = append(notes, "the file holds no certificate of the issuing CA; if that is not a root, import the whole chain, or partners cannot verify it")
 	}
 	var missing []string

@@ -234,6 +234,21 @@ func TestImportAnswer(t *testing.T) {
 	}
 }
 
+// TestImportWithRoot: a root that came along is left out of what is shown, and
+// nothing is missing.
+func TestImportWithRoot(t *testing.T) {
+	root := newCA(t, "root", nil)
+	s := openKeys(t)
+	p, _, err := s.NewRequest(IssueOptions{Names: []string{"mail1.contoso.com"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Import(ImportOptions{Data: bundleOf(root.cert, answerTo(t, root, p))})
+	if err != nil || len(got.Certificate.TLS.Certificate) != 1 || strings.Contains(strings.Join(got.Notes, "; "), "issuing CA") {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 // TestImportChainLater: the chain of a certificate that came alone is completed.
 func TestImportChainLater(t *testing.T) {
 	middle := newCA(t, "middle", newCA(t, "root", nil))

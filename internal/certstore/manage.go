@@ -120,7 +120,7 @@ func (s *Store) Import(o ImportOptions) (*Imported, error) {
 	if err := checkImportable(leaf, u.key); err != nil {
 		return nil, err
 	}
-	if longer, err := s.present(leaf, chain); longer != nil || err != nil {
+	if longer, err := s.present(u, leaf, chain); longer != nil || err != nil {
 		return longer, err
 	}
 	name, err := checkFriendlyName(o.FriendlyName)
@@ -135,7 +135,7 @@ func (s *Store) Import(o ImportOptions) (*Imported, error) {
 	if s.taken(base) { // another certificate of the same key, imported today
 		base += "-" + fmt.Sprintf("%x", sha256.Sum256(leaf.Raw))[:8]
 	}
-	result := &Imported{Notes: notesOn(chain, nil, now)}
+	result := &Imported{Notes: notesOn(u, chain, nil, now)}
 	if result.Backup, err = backup(o, u.key, chain); err != nil {
 		return nil, err
 	}
@@ -163,7 +163,7 @@ func (s *Store) bind(o ImportOptions, u *upload) (*Imported, error) {
 			}
 		}
 		m.Services, m.Exportable = o.Services, m.Exportable || o.Exportable
-		result := &Imported{Bound: true, Notes: notesOn(chain, p.Names(), s.now())}
+		result := &Imported{Bound: true, Notes: notesOn(u, chain, p.Names(), s.now())}
 		if result.Backup, err = backup(o, p.key, chain); err != nil {
 			return nil, err
 		}
@@ -176,7 +176,7 @@ func (s *Store) bind(o ImportOptions, u *upload) (*Imported, error) {
 	}
 	for _, c := range s.All() {
 		if leaf, chain := leafOf(u.certificates, c.TLS.Leaf.PublicKey); leaf != nil {
-			if longer, err := s.present(leaf, chain); longer != nil || err != nil {
+			if longer, err := s.present(u, leaf, chain); longer != nil || err != nil {
 				return longer, err
 			}
 		}
@@ -189,7 +189,7 @@ func (s *Store) bind(o ImportOptions, u *upload) (*Imported, error) {
 
 // present reports a certificate that is in the store already: a *Fault, unless
 // the chain that came with it now is longer, which is then kept.
-func (s *Store) present(leaf *x509.Certificate, chain []*x509.Certificate) (*Imported, error) {
+func (s *Store) present(u *upload, leaf *x509.Certificate, chain []*x509.Certificate) (*Imported, error) {
 	for _, c := range s.All() {
 		if !c.TLS.Leaf.Equal(leaf) {
 			continue
@@ -199,7 +199,7 @@ func (s *Store) present(leaf *x509.Certificate, chain []*x509.Certificate) (*Imp
 				return nil, err
 			}
 			longer, err := s.readBack(c.base)
-			return &Imported{Certificate: longer, Notes: append(notesOn(chain, nil, s.now()), "the certificate was there; its chain has been completed")}, err
+			return &Imported{Certificate: longer, Notes: append(notesOn(u, chain, nil, s.now()), "the certificate was there; its chain has been completed")}, err
 		}
 		return nil, &Fault{Kind: FaultState, Field: "certificate " + c.Thumbprint(), Problem: "it is already present", Mend: "See mailpact cert show " + c.Thumbprint()}
 	}

@@ -67,9 +67,17 @@ func (p *Pending) PEM() []byte {
 // Names returns the DNS names that were asked for.
 func (p *Pending) Names() []string { return p.Request.DNSNames }
 
+// Subject returns the name that was asked for, the most specific part first, as
+// certificates are shown.
+func (p *Pending) Subject() string {
+	s := subjectOf(p.Request.Subject)
+	slices.Reverse(s)
+	return s.String()
+}
+
 // String names the request without its key.
 func (p Pending) String() string {
-	return fmt.Sprintf("request for %q, key redacted", p.Request.Subject.String())
+	return fmt.Sprintf("request for %q, key redacted", p.Subject())
 }
 
 // Format prints String whatever the verb, so that no verb reaches the key.
