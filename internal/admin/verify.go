@@ -350,16 +350,19 @@ func (v *verification) verifier(revocation trust.Revocation) (*trust.Verifier, e
 		Revocation: revocation, SystemRoots: v.environment.SystemRoots, Intermediates: v.intermediates, Issuers: v.issuers, Now: v.clock,
 		Policy: v.policy,
 	}
+	o.Config.FetchIntermediates, o.Config.CommonName = true, true
+	if cfg := v.environment.Configuration; cfg != nil {
+		o.Config.FetchIntermediates, o.Config.CommonName = cfg.Trust.FetchIntermediates, cfg.Trust.CommonName
+	}
 	switch {
 	case len(v.request.Roots) > 0:
-		o.Config.FetchIntermediates = v.environment.Configuration == nil || v.environment.Configuration.Trust.FetchIntermediates
 		for _, c := range v.roots {
 			o.Anchors = append(o.Anchors, trust.Anchor{Certificate: c, Issuer: true})
 		}
 	case v.environment.Configuration != nil:
 		o.Config = v.environment.Configuration.Trust
 	default:
-		o.Config.SystemRoots, o.Config.FetchIntermediates = true, true
+		o.Config.SystemRoots = true
 	}
 	verifier, err := trust.New(o)
 	if err != nil {

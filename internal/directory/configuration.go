@@ -91,6 +91,9 @@ type Trust struct {
 	// FetchIntermediates: missing issuers are fetched from where the
 	// certificates of listed domains' peers say (caIssuers).
 	FetchIntermediates bool
+	// CommonName: a subject CN that is a host name counts as a name, by the rules
+	// of package trust.
+	CommonName bool
 }
 
 // Scope is the set of domains that a private root or cross-certificate may

@@ -71,7 +71,7 @@ func defaults(o DefaultOptions) *Configuration {
 	send.AddressSpaces = []AddressSpace{{Any: true, Cost: 1}}
 	return &Configuration{
 		Server: Server{Role: RoleStandalone, FQDN: fqdn, DataDirectory: o.DataDirectory},
-		Trust:  Trust{SystemRoots: true, FetchIntermediates: true},
+		Trust:  Trust{SystemRoots: true, FetchIntermediates: true, CommonName: true},
 		Revocation: Revocation{
 			PerURL: 15 * time.Second, PerChain: 20 * time.Second, MaxBytes: 64 << 20,
 		},

@@ -95,9 +95,10 @@ func TestParseContractFile(t *testing.T) {
 		},
 		Certificates: []CertificateFile{{CertificateFile: "/etc/mailpact/mail1.pem", KeyFile: "/etc/mailpact/mail1.key", Services: []Service{ServiceSMTP}}},
 		Trust: Trust{
-			SystemRoots:   true,
-			Anchors:       []Anchor{{File: "/etc/mailpact/woodgrove-root.pem", Scope: Scope{Domains: []smtp.Domain{"woodgrovebank.com"}}, Revocation: RevocationRequired}},
-			Intermediates: []Intermediate{{File: "/etc/mailpact/cross.pem", Scope: Scope{Any: true}}},
+			SystemRoots:        true,
+			Anchors:            []Anchor{{File: "/etc/mailpact/woodgrove-root.pem", Scope: Scope{Domains: []smtp.Domain{"woodgrovebank.com"}}, Revocation: RevocationRequired}},
+			Intermediates:      []Intermediate{{File: "/etc/mailpact/cross.pem", Scope: Scope{Any: true}}},
+			FetchIntermediates: true, CommonName: true,
 		},
 		Authority:       Authority{Directory: "/etc/mailpact/data/ca"},
 		Revocation:      Revocation{PerURL: 15 * time.Second, PerChain: 20 * time.Second, MaxBytes: 64 << 20},

@@ -135,6 +135,10 @@ func trustObject() object[Trust] {
 				key: "fetchIntermediates", doc: "Whether a CA certificate that a listed domain's peer forgot to send is fetched from the address that his certificate names.", def: "true",
 				read: into(func(t *Trust) *bool { return &t.FetchIntermediates }, readBool),
 			},
+			{
+				key: "commonName", doc: "Whether a subject CN that is a host name counts as a name, where no CA of the chain could forbid it by name constraints.", def: "true",
+				read: into(func(t *Trust) *bool { return &t.CommonName }, readBool),
+			},
 			objects("anchors", "Private roots, and partners' self-signed certificates. Default: none.", anchorObject(), defaultAnchor, func(t *Trust) *[]Anchor { return &t.Anchors }),
 			objects("intermediates", "CA certificates for the building of paths, cross-certificates say. Default: none.", intermediateObject(), func() Intermediate { return Intermediate{} }, func(t *Trust) *[]Intermediate { return &t.Intermediates }),
 		},

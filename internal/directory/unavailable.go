@@ -44,11 +44,11 @@ func unavailableInCertificate() map[string]string {
 }
 
 func unavailableInTrust() map[string]string {
-	return with(unavailable("commonname"), map[string]string{
+	return map[string]string{
 		"aia":               "Write fetchIntermediates: true or false",
 		"overrides":         "Write overrideUntil: TIME at the partner",
 		"crosscertificates": "List them under intermediates, with their scope",
-	})
+	}
 }
 
 func unavailableInRevocation() map[string]string {
@@ -73,8 +73,9 @@ func unavailableInTransportConfig() map[string]string {
 func unavailableInPartner() map[string]string {
 	return with(unavailable(
 
-		"certificate", "tlsauthlevel", "dane", "mtasts", "permanentrefusals", "aligncommonname", "minimumtlsversion",
+		"certificate", "tlsauthlevel", "dane", "mtasts", "permanentrefusals", "minimumtlsversion",
 	), map[string]string{
+		"aligncommonname":       "Write commonName: true or false under trust",
 		"tlsdomain":             "Write nameRule: listed and names: [NAME]",
 		"override":              "Write overrideUntil: TIME, at most 7 days ahead",
 		"revocationbypass":      "Write overrideUntil: TIME, at most 7 days ahead",

@@ -28,7 +28,7 @@ const (
 // to which we send, whose certificate has the name.
 func (v *Verifier) findPaths(ctx context.Context, r Request) (good []Path, failed []FailedPath, f issuerFetches) {
 	request := v.buildRequest(r.Presented, r.Now)
-	request.IgnoreCommonName = r.NameCheck == domainsec.NamesByHost
+	request.IgnoreCommonName = !v.commonName || r.NameCheck == domainsec.NamesByHost
 	for range maxIssuerRounds {
 		good, failed = v.builder.Build(ctx, request)
 		if len(good) > 0 || !v.mayFetchIssuers(r) || ctx.Err() != nil {
@@ -47,7 +47,7 @@ func (v *Verifier) findPaths(ctx context.Context, r Request) (good []Path, faile
 
 func (v *Verifier) mayFetchIssuers(r Request) bool {
 	return v.issuers != nil && v.mayAsk(r) &&
-		(r.NameCheck == domainsec.NamesUnchecked || matchedName(r.Presented[0], nil, r) != "")
+		(r.NameCheck == domainsec.NamesUnchecked || v.matchedName(r.Presented[0], nil, r) != "")
 }
 
 // issuerFetches are what was fetched for one judgement.

@@ -86,3 +86,22 @@ func TestMissingIssuersAreFetched(t *testing.T) {
 		})
 	}
 }
+
+// TestCommonNameCanBeLeftAside: with the settings against it a CN is no name.
+func TestCommonNameCanBeLeftAside(t *testing.T) {
+	root := pkitest.NewRoot(t, pkitest.CAOptions{})
+	leaf := root.Issue(t, pkitest.LeafOptions{CommonName: "mail1.woodgrovebank.com"})
+	partner := &directory.Partner{Domain: "woodgrovebank.com"}
+	for on, want := range map[bool]string{true: "mail1.woodgrovebank.com", false: ""} {
+		v, err := trust.New(trust.Options{Config: directory.Trust{CommonName: on, Anchors: []directory.Anchor{{
+			File: pkitest.WriteFile(t, "root.pem", pkitest.PEM(root.Certificate)), Scope: directory.Scope{Any: true}, Revocation: directory.RevocationNone,
+		}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		facts := v.Judge(t.Context(), trust.Request{Presented: leaf.Chain, Domain: "woodgrovebank.com", Direction: domainsec.Inbound, Partner: partner})
+		if facts.MatchedName != want || v.NameMatches(leaf.Certificate, partner) != want {
+			t.Errorf("commonName %v: %q and %q, want %q", on, facts.MatchedName, v.NameMatches(leaf.Certificate, partner), want)
+		}
+	}
+}

@@ -12,11 +12,11 @@ import (
 // certificateNames returns the names of a leaf that count: its dNSName SANs,
 // and the subject CN when it is an ASCII host name and either there is no
 // dNSName or none of the paths has a CA with DNS name constraints, because
-// those bind dNSNames only.
-func certificateNames(leaf *x509.Certificate, paths ...[]*x509.Certificate) []string {
+// those bind dNSNames only. The settings can leave the CN aside.
+func (v *Verifier) certificateNames(leaf *x509.Certificate, paths ...[]*x509.Certificate) []string {
 	names := leaf.DNSNames
 	cn := leaf.Subject.CommonName
-	if !domainsec.IsHostName(cn) {
+	if !v.commonName || !domainsec.IsHostName(cn) {
 		return names
 	}
 	if len(names) > 0 {
@@ -37,10 +37,10 @@ func hasDNSConstraints(c *x509.Certificate) bool {
 
 // matchedName returns the leaf's name that answers the request; paths are all
 // those found.
-func matchedName(leaf *x509.Certificate, paths [][]*x509.Certificate, r Request) string {
+func (v *Verifier) matchedName(leaf *x509.Certificate, paths [][]*x509.Certificate, r Request) string {
 	switch r.NameCheck {
 	case domainsec.NamesByDomain:
-		return matchNames(certificateNames(leaf, paths...), r.Domain, r.Partner, r.Direction)
+		return matchNames(v.certificateNames(leaf, paths...), r.Domain, r.Partner, r.Direction)
 	case domainsec.NamesByHost:
 		return matchHost(leaf, string(r.Domain))
 	default:
@@ -79,5 +79,5 @@ func (v *Verifier) NameMatches(leaf *x509.Certificate, p *directory.Partner) str
 	if leaf == nil || p == nil {
 		return ""
 	}
-	return domainsec.MatchDomain(certificateNames(leaf), p.Domain, p)
+	return domainsec.MatchDomain(v.certificateNames(leaf), p.Domain, p)
 }

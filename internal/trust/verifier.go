@@ -52,6 +52,7 @@ type Verifier struct {
 	systemRoots *x509.CertPool
 	builder     PathBuilder
 	policy      PolicyInputs
+	commonName  bool // a CN can be a name
 	revocation  Revocation
 	issuers     IssuerSource // nil: none are fetched
 	now         func() time.Time
@@ -71,6 +72,7 @@ func New(o Options) (*Verifier, error) {
 		builder:    o.Builder,
 		policy:     o.Policy,
 		revocation: o.Revocation,
+		commonName: o.Config.CommonName,
 		now:        o.Now,
 		cache:      newCache(o.CacheEntries),
 	}
@@ -169,7 +171,7 @@ func (v *Verifier) judge(ctx context.Context, r Request) (*domainsec.PeerFacts, 
 	for _, p := range failed {
 		all = append(all, p.Elements)
 	}
-	facts.MatchedName = matchedName(leaf, all, r)
+	facts.MatchedName = v.matchedName(leaf, all, r)
 	named := facts.MatchedName != "" || r.NameCheck == domainsec.NamesUnchecked
 
 	described := map[*x509.Certificate]domainsec.CertificateFacts{leaf: facts.Certificate}

@@ -87,7 +87,7 @@ func (w *world) intermediate(t testing.TB, scope directory.Scope, certs ...*x509
 func (w *world) verifier(t testing.TB) *Verifier {
 	t.Helper()
 	o := Options{
-		Config:     directory.Trust{Anchors: w.anchors, Intermediates: w.intermediates, SystemRoots: len(w.public) > 0},
+		Config:     directory.Trust{Anchors: w.anchors, Intermediates: w.intermediates, SystemRoots: len(w.public) > 0, CommonName: true},
 		Revocation: w.revocation,
 	}
 	if len(w.public) > 0 {
