@@ -170,8 +170,10 @@ func (c *committer) commit(group []*request) {
 }
 
 // commitOutcomes is for a group that the disk has failed. What asks for room is
-// refused; the rest gets one more chance without it.
+// refused; the rest gets one more chance without it. The fault is noted before
+// anybody is told of it, so that who was refused finds the engine not ready.
 func (c *committer) commitOutcomes(group []*request, fault error) {
+	c.space.note(fault)
 	all := len(group)
 	group = partition(group, func(r *request) bool {
 		if r.growth() == 0 {
@@ -186,7 +188,6 @@ func (c *committer) commitOutcomes(group []*request, fault error) {
 			group = nil
 		}
 	}
-	c.space.note(fault)
 	answer(group, fault)
 }
 

@@ -30,6 +30,8 @@ type Options struct {
 	Reserve int64
 
 	free func(directory string) (int64, error) // nil: the file system is asked
+	// unattended: no checkpoint is made beside the commits, however long it takes.
+	unattended bool
 }
 
 // Engine keeps messages in an SQLite file. It is safe for concurrent use.
@@ -88,7 +90,11 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	}
 	e.committer = &committer{w: w, logger: o.Logger, log: e.log, space: room, wake: make(chan struct{}, 1), end: make(chan struct{})}
 	go e.committer.run()
-	go e.log.run()
+	if o.unattended {
+		close(e.log.end)
+	} else {
+		go e.log.run()
+	}
 	return e, nil
 }
 
