@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -196,29 +195,4 @@ func yesNo(b bool) string {
 		return "yes"
 	}
 	return "no"
-}
-
-func newCRL(g *globals) *cobra.Command {
-	return group("crl", "Look at the cached certificate revocation lists", &cobra.Command{
-		Use:   "list",
-		Short: "List the cached CRLs and how fresh they are",
-		Args:  noArguments,
-		RunE: func(c *cobra.Command, _ []string) error {
-			r, err := admin.Call[admin.CRLListResponse](c.Context(), g.client(), "crl.list", nil)
-			if err != nil {
-				return err
-			}
-			return g.render(c, r, func(w io.Writer) error {
-				if len(r.CRLs) == 0 {
-					_, err := fmt.Fprintln(w, "No CRL has been needed yet.")
-					return err
-				}
-				rows := make([][]string, len(r.CRLs))
-				for i, x := range r.CRLs {
-					rows[i] = []string{x.URL, x.Number, strconv.Itoa(x.Entries), localTime(x.ThisUpdate), localTime(x.NextUpdate), x.LastError}
-				}
-				return table(w, []string{"URL", "Number", "Entries", "ThisUpdate", "NextUpdate", "LastError"}, rows)
-			})
-		},
-	})
 }

@@ -92,6 +92,7 @@ Exit codes: 0 yes, 1 no or failed, 2 usage or unreadable input, 3 server not rea
 		newCRL(g),
 		newAuthority(g),
 		newPartner(g),
+		newProxy(g),
 		newCounters(g),
 		newStatus(g),
 		newLab(),

@@ -145,6 +145,16 @@ type Revocation struct {
 	PerChain            time.Duration
 	MaxBytes            int64
 	AllowPrivateTargets bool // loopback, private and link-local addresses
+	// Proxy is the HTTP proxy, "http://host:port"; empty: none.
+	Proxy string
+	// ProxyBypass lists hosts that are asked without the proxy; * stands for any
+	// characters, "<local>" for names without a dot.
+	ProxyBypass []string
+	// ProxyAllow lists hosts that the proxy is asked for although this server did
+	// not resolve them; * stands for any characters.
+	ProxyAllow []string
+	// LDAPServer is asked where an ldap:/// address names none, "host:port"; empty: none.
+	LDAPServer string
 }
 
 // Authority is our own certification authority, if we run one.

@@ -228,6 +228,22 @@ func revocationObject() object[Revocation] {
 				key: "allowPrivateTargets", doc: "Whether CRLs are fetched from loopback, private and link-local addresses.", def: "false",
 				read: into(func(r *r) *bool { return &r.AllowPrivateTargets }, readBool),
 			},
+			{
+				key: "proxy", doc: "HTTP proxy that CRLs are fetched through. LDAP never goes through it. Default: none.", sample: "http://proxy.contoso.com:3128",
+				read: into(func(r *r) *string { return &r.Proxy }, readProxy),
+			},
+			{
+				key: "proxyBypass", doc: "Hosts that are asked without the proxy. * stands for any characters, <local> for names without a dot. Default: none.", sample: `["<local>", "*.contoso.com"]`,
+				read: into(func(r *r) *[]string { return &r.ProxyBypass }, listOf(readHostPattern)),
+			},
+			{
+				key: "proxyAllow", doc: "Hosts that the proxy may be asked for although this server cannot resolve them. Default: none.", sample: `["crl.woodgrovebank.com"]`,
+				read: into(func(r *r) *[]string { return &r.ProxyAllow }, listOf(readHostPattern)),
+			},
+			{
+				key: "ldapServer", doc: "Server for LDAP addresses that name none, as those of Active Directory. Default: none.", sample: "dc1.contoso.com:389",
+				read: into(func(r *r) *string { return &r.LDAPServer }, readHostPort),
+			},
 		},
 		unavailable: unavailableInRevocation(),
 	}

@@ -52,7 +52,7 @@ func unavailableInTrust() map[string]string {
 }
 
 func unavailableInRevocation() map[string]string {
-	return unavailable("proxy", "proxybypass", "ldapserver", "ocsp", "ldap", "bypass", "overrides", "refreshinterval")
+	return unavailable("ocsp", "ldap", "bypass", "overrides", "refreshinterval")
 }
 
 func unavailableInTransportConfig() map[string]string {

@@ -137,7 +137,7 @@ func (g *gathering) vouch(ctx context.Context, l *List, above []*x509.Certificat
 func wantsOf(points []point, above []*x509.Certificate, delta bool) (wants []want, refused []Source) {
 	for _, p := range points {
 		for _, address := range p.addresses {
-			if _, err := checkURL(address); err != nil {
+			if _, err := checkAddress(address); err != nil {
 				refused = append(refused, Source{Kind: "CRL", Where: cut(address), Fault: err.Error()})
 				continue
 			}

@@ -114,7 +114,9 @@ func Open(o Options) (*Checker, error) {
 	if c.signers == nil {
 		c.signers = func() []*x509.Certificate { return nil }
 	}
-	c.fetcher = newFetcher(o.Directory, newDialer(o.Resolver, o.Settings.AllowPrivateTargets), c.maxBytes)
+	settings := &atomic.Pointer[directory.Revocation]{}
+	settings.Store(&o.Settings)
+	c.fetcher = newFetcher(o.Directory, newDialer(o.Resolver, o.Settings.AllowPrivateTargets), c.maxBytes, settings)
 	return c, nil
 }
 

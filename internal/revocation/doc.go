@@ -5,7 +5,8 @@
 //
 // Evaluate is the engine: it answers by RFC 5280, section 6.3, from a path, CRLs
 // and a time alone. Files feeds it CRLs that somebody hands over. Checker reads
-// the CRL distribution points of a certificate, fetches the CRLs over HTTP, keeps
+// the CRL distribution points of a certificate, fetches the CRLs over HTTP, directly or
+// through a proxy, or over LDAP, keeps
 // them in memory and on disk and feeds them to the engine. CheckPath asks for
 // every certificate of a path but the anchor, and Explain says of each what was
 // looked at. Start refreshes in the background what is in use, ahead of
@@ -52,7 +53,8 @@
 // RFC 5280, sections 4.2.1.13, 4.2.1.15, 5, 6.3 and 7.1; RFC 2585; RFC 7468 (PEM
 // is accepted, because servers do offer it). Complete, partitioned, indirect and
 // delta CRLs count; a delta CRL is used where it can be had, and the complete one
-// counts without it. LDAP addresses are not used. Who signs CRLs without being on
+// counts without it. LDAP (RFC 4511 and 4516) is one anonymous search, without TLS
+// and without referrals. OCSP is not asked. Who signs CRLs without being on
 // the path must have been issued by an authority of that path: RFC 5280 asks for
 // the same anchor only.
 // A CRL without nextUpdate, which section 5.1.2.5 forbids, counts for 24 hours

@@ -78,6 +78,7 @@ type entry struct {
 // flight is one fetch that any number of callers wait for.
 type flight struct {
 	done   chan struct{} // closed when nobody need wait any longer
+	ended  chan struct{} // closed when the fetch is over
 	once   sync.Once
 	cancel context.CancelFunc
 }
@@ -194,9 +195,10 @@ func (c *Checker) takeOff(ctx context.Context, e *entry) *flight {
 	}
 	// The fetch is for everybody who waits: it does not end with the first of them.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	f := &flight{done: make(chan struct{}), cancel: cancel}
+	f := &flight{done: make(chan struct{}), ended: make(chan struct{}), cancel: cancel}
 	e.flight = f
 	c.running.Go(func() {
+		defer close(f.ended)
 		defer f.release()
 		defer cancel()
 		c.fly(ctx, e, f)

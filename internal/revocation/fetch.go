@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"mailpact/internal/directory"
 )
 
 const (
@@ -31,7 +34,9 @@ var errNotModified = errors.New("not modified")
 
 // fetcher downloads CRLs to files.
 type fetcher struct {
-	dialer    *dialer
+	dialer    *dialer                              // to what certificates name
+	trusted   *dialer                              // to what the administrator names: anywhere
+	settings  *atomic.Pointer[directory.Revocation] // of proxy and LDAP; may change
 	directory string
 	maxBytes  int64
 	slots     chan struct{} // one per fetch under way
@@ -58,28 +63,12 @@ type download struct {
 	validators
 }
 
-func newFetcher(directory string, d *dialer, maxBytes int64) *fetcher {
+func newFetcher(folder string, d *dialer, maxBytes int64, settings *atomic.Pointer[directory.Revocation]) *fetcher {
 	return &fetcher{
-		dialer: d, directory: directory, maxBytes: maxBytes,
-		slots: make(chan struct{}, maxFetches), hosts: make(map[string]*hostSlots),
+		dialer: d, directory: folder, maxBytes: maxBytes, settings: settings,
+		trusted: &dialer{resolver: d.resolver, check: func(netip.Addr) error { return nil }},
+		slots:   make(chan struct{}, maxFetches), hosts: make(map[string]*hostSlots),
 	}
-}
-
-// client returns the HTTP client of one fetch. It is not shared, because an
-// http.Transport detaches its dials from the request: a dial would go on after
-// the fetch it was for, and would not see its deadline.
-func (f *fetcher) client(ctx context.Context) *http.Client {
-	return &http.Client{CheckRedirect: checkRedirect, Transport: &http.Transport{
-		DialContext: func(_ context.Context, network, hostPort string) (net.Conn, error) {
-			return f.dialer.dial(ctx, network, hostPort)
-		},
-		// No proxy: what the environment says is not the administrator's word.
-		Proxy: nil,
-		// A compressed answer could unpack to any size; none is asked for or accepted.
-		DisableCompression:     true,
-		DisableKeepAlives:      true,
-		MaxResponseHeaderBytes: maxResponseHeaderBytes,
-	}}
 }
 
 // checkRedirect guards where a server sends us. The address it resolves to is
@@ -96,7 +85,7 @@ func checkRedirect(r *http.Request, via []*http.Request) error {
 
 // fetch downloads address. It returns errNotModified when known still holds.
 func (f *fetcher) fetch(ctx context.Context, address string, known validators) (*download, error) {
-	u, err := checkURL(address)
+	u, err := checkAddress(address)
 	if err != nil {
 		return nil, err
 	}
@@ -107,6 +96,9 @@ func (f *fetcher) fetch(ctx context.Context, address string, known validators) (
 	defer leave()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends whatever the client may have left behind
+	if u.Scheme == "ldap" {
+		return f.fetchLDAP(ctx, u)
+	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, fmt.Errorf("making request: %w", err)
@@ -119,7 +111,11 @@ func (f *fetcher) fetch(ctx context.Context, address string, known validators) (
 	} else if known.LastModified != "" {
 		request.Header.Set("If-Modified-Since", known.LastModified)
 	}
-	response, err := f.client(ctx).Do(request)
+	client, err := f.client(ctx)
+	if err != nil {
+		return nil, err
+	}
+	response, err := client.Do(request)
 	if err != nil {
 		var inner *url.Error // its text repeats the address
 		if errors.As(err, &inner) {

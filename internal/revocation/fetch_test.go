@@ -10,9 +10,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"mailpact/internal/directory"
 	"mailpact/internal/domainsec"
 )
 
@@ -77,13 +79,13 @@ func TestFetchFaults(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			server := newServer(t, nil)
 			server.handle(tt.serve)
-			var directory string
+			var folder string
 			checker := open(t, newClock(), func(o *Options) {
 				o.Settings.MaxBytes, o.Settings.PerURL = 64<<10, 5*time.Second
 				if strings.Contains(tt.detail, "200ms") {
 					o.Settings.PerURL = 200 * time.Millisecond
 				}
-				directory = o.Directory
+				folder = o.Directory
 			})
 			got := checker.CheckCertificate(t.Context(), authority.issue(42, server.address()), authority.certificate)
 			if got.Status != domainsec.RevocationUnknown || !strings.Contains(got.Detail, tt.detail) {
@@ -93,7 +95,7 @@ func TestFetchFaults(t *testing.T) {
 				t.Errorf("the detail has line ends: %q", got.Detail)
 			}
 			checker.Stop()
-			if left, _ := filepath.Glob(filepath.Join(directory, "*")); len(left) > 0 {
+			if left, _ := filepath.Glob(filepath.Join(folder, "*")); len(left) > 0 {
 				t.Errorf("left behind: %v", left)
 			}
 		})
@@ -238,6 +240,8 @@ func TestPrivateTargets(t *testing.T) {
 func TestRedirectToPrivate(t *testing.T) {
 	inside := newServer(t, []byte("secret"))
 	outside := newServer(t, nil)
+	settings := &atomic.Pointer[directory.Revocation]{}
+	settings.Store(&directory.Revocation{})
 	for _, target := range []string{"169.254.169.254", "127.0.0.2", "localhost", "inside.example"} {
 		outside.handle(func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, strings.Replace(inside.address(), "crl.example", target, 1), http.StatusFound)
@@ -254,7 +258,7 @@ func TestRedirectToPrivate(t *testing.T) {
 				return checkTarget(a, false)
 			},
 		}
-		_, err := newFetcher(t.TempDir(), d, 1000).fetch(t.Context(), outside.address(), validators{})
+		_, err := newFetcher(t.TempDir(), d, 1000, settings).fetch(t.Context(), outside.address(), validators{})
 		if err == nil || !strings.Contains(err.Error(), "is not fetched from") {
 			t.Errorf("%s: error %v", target, err)
 		}

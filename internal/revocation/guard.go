@@ -67,13 +67,9 @@ func dialOne(ctx context.Context, network, address string, left int) (net.Conn, 
 
 // resolve returns the addresses of host that may be dialled, at least one.
 func (d *dialer) resolve(ctx context.Context, host string) ([]netip.Addr, error) {
-	var found []netip.Addr
-	if literal, err := netip.ParseAddr(host); err == nil {
-		found = []netip.Addr{literal}
-	} else {
-		if found, err = d.resolver.Addresses(ctx, host); err != nil {
-			return nil, fmt.Errorf("resolving %q: %w", cut(host), err)
-		}
+	found, err := d.found(ctx, host)
+	if err != nil {
+		return nil, err
 	}
 	var allowed []netip.Addr
 	why := fmt.Errorf("resolving %q: no address", cut(host))
@@ -91,6 +87,18 @@ func (d *dialer) resolve(ctx context.Context, host string) ([]netip.Addr, error)
 		return nil, why
 	}
 	return allowed, nil
+}
+
+// found returns every address of host, allowed or not.
+func (d *dialer) found(ctx context.Context, host string) ([]netip.Addr, error) {
+	if literal, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{literal}, nil
+	}
+	addresses, err := d.resolver.Addresses(ctx, host)
+	if err != nil {
+		return nil, fmt.Errorf("resolving %q: %w", cut(host), err)
+	}
+	return addresses, nil
 }
 
 // targetRange is a range of addresses that a CRL server on the Internet cannot have.

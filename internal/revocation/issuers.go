@@ -49,7 +49,7 @@ type issuerAnswer struct {
 // Issuers returns a fetcher of issuers that goes where c may go.
 func (c *Checker) Issuers() *Issuers {
 	return &Issuers{
-		fetcher: newFetcher(c.fetcher.directory, c.fetcher.dialer, maxIssuerBytes),
+		fetcher: newFetcher(c.fetcher.directory, c.fetcher.dialer, maxIssuerBytes, c.fetcher.settings),
 		perURL:  c.perURL, now: c.now, answers: map[string]*issuerAnswer{},
 	}
 }

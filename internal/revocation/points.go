@@ -316,7 +316,24 @@ func normalURI(s string) string {
 	return u.String()
 }
 
-// checkURL accepts the addresses that may be fetched: http, with a host, and no
+// checkAddress accepts the addresses that a certificate may name: those of HTTP
+// and of LDAP, which need no host.
+func checkAddress(s string) (*url.URL, error) {
+	if len(s) <= maxURLOctets && len(s) > 5 && strings.EqualFold(s[:5], "ldap:") {
+		u, err := url.Parse(s)
+		if err != nil {
+			return nil, fmt.Errorf("the address %q is malformed", cut(s))
+		}
+		if u.User != nil {
+			return nil, fmt.Errorf("the address of %s contains credentials", u.Hostname())
+		}
+		_, err = parseLDAP(u)
+		return u, err
+	}
+	return checkURL(s)
+}
+
+// checkURL accepts the addresses that HTTP may fetch: http, with a host, and no
 // credentials in them.
 func checkURL(s string) (*url.URL, error) {
 	if len(s) > maxURLOctets {

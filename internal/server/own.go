@@ -28,10 +28,13 @@ type ownCertificates struct {
 
 	mu     sync.Mutex
 	status map[string]trust.PathStatus // by SHA-256 thumbprint
+	hidden map[string]error            // why partners could not fetch its CRL, likewise
+	// reach says why a partner could not fetch from CRL addresses; nil: nobody looks.
+	reach func(ctx context.Context, addresses []string) error
 }
 
 func newOwnCertificates(identity *liveIdentity, renew func() error, logger *slog.Logger) *ownCertificates {
-	return &ownCertificates{identity: identity, renew: renew, logger: logger, changed: make(chan struct{}, 1), status: map[string]trust.PathStatus{}}
+	return &ownCertificates{identity: identity, renew: renew, logger: logger, changed: make(chan struct{}, 1), status: map[string]trust.PathStatus{}, hidden: map[string]error{}}
 }
 
 // start checks all certificates now and then regularly, until undo's step runs.
@@ -89,7 +92,12 @@ func (o *ownCertificates) ask(ctx context.Context, c *certstore.Certificate) {
 		status = o.identity.OwnStatus(ctx, chain)
 	}
 	key := c.SHA256()
+	var hidden error
+	if o.reach != nil {
+		hidden = o.reach(ctx, c.Leaf().CRLDistributionPoints)
+	}
 	o.mu.Lock()
+	o.hidden[key] = hidden
 	before, known := o.status[key]
 	o.status[key] = status
 	o.mu.Unlock()
@@ -114,7 +122,15 @@ func (o *ownCertificates) findings() []admin.Finding {
 		object := "certificate " + c.Thumbprint()
 		o.mu.Lock()
 		status, known := o.status[c.SHA256()]
+		hidden := o.hidden[c.SHA256()]
 		o.mu.Unlock()
+		if hidden != nil && !c.SelfSigned {
+			out = append(out, admin.Finding{
+				Level: directory.LevelWarning, Object: object,
+				Text: "partners on the Internet cannot fetch its CRL and will defer our mail: " + hidden.Error(),
+				Fix:  "Have the certificate issued with an http address that leads to a public host, and publish the CRL there",
+			})
+		}
 		switch {
 		case !known || c.SelfSigned:
 		case status.Status == domainsec.RevocationRevoked:

@@ -105,6 +105,7 @@ func (s *Server) reload(ctx context.Context, cfg *directory.Configuration) error
 	// From here on nothing fails.
 	s.identity.current.Store(next)
 	version := s.directory.Replace(cfg)
+	s.crls.Configure(cfg.Revocation)
 	if err := commit(); err != nil {
 		s.o.Logger.Warn("closing listeners that the configuration no longer has", slog.String("error", err.Error()))
 	}
@@ -129,7 +130,11 @@ func fixedChanges(old, next *directory.Configuration) error {
 	fixed("server.http", a.HTTP == b.HTTP)
 	fixed("server.resolvers", slices.Equal(a.Resolvers, b.Resolvers))
 	fixed("authority", old.Authority == next.Authority)
-	fixed("revocation", old.Revocation == next.Revocation)
+	c, d := &old.Revocation, &next.Revocation
+	fixed("revocation.perURL", c.PerURL == d.PerURL)
+	fixed("revocation.perChain", c.PerChain == d.PerChain)
+	fixed("revocation.maxBytes", c.MaxBytes == d.MaxBytes)
+	fixed("revocation.allowPrivateTargets", c.AllowPrivateTargets == d.AllowPrivateTargets)
 	return errors.Join(errs...)
 }
 

@@ -247,6 +247,7 @@ func (s *Server) findings() []admin.Finding {
 	f = append(f, s.own.findings()...)
 	f = append(f, s.identity.seen.findings(cfg)...)
 	f = append(f, s.authority.findings()...)
+	f = append(f, s.crls.Findings()...)
 	f = append(f, s.reloads.findings()...)
 	f = append(f, diskFindings(s.store.Condition(), cfg.Server.DataDirectory)...)
 	for _, l := range []struct {

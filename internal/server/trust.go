@@ -87,6 +87,9 @@ func (s *Server) openTrust(context.Context) error {
 	s.identity.current.Store(first)
 	s.own = newOwnCertificates(&s.identity, s.renewSelfSigned, s.o.Logger)
 	s.own.checked = s.lookAtExpiry
+	if !cfg.Revocation.AllowPrivateTargets { // else inside is where the partners are
+		s.own.reach = s.crls.Reach
+	}
 	return nil
 }
 
