@@ -20,6 +20,14 @@ func (c *Checker) check(ctx context.Context, certificate *x509.Certificate, abov
 	if a.Status != domainsec.RevocationUnknown {
 		return a
 	}
+	if o, asked := c.askResponders(ctx, certificate, above[0]); asked {
+		o.Sources = append(a.Sources, o.Sources...)
+		if o.Status != domainsec.RevocationUnknown {
+			return o
+		}
+		a.Sources = o.Sources
+		a.Detail = detailOf(certificate, a, false)
+	}
 	if a.ValidUntil = g.retry; a.ValidUntil.IsZero() {
 		a.ValidUntil = c.now().Add(retryLater)
 	}
@@ -162,7 +170,11 @@ func detailOf(certificate *x509.Certificate, a Answer, pointless bool) string {
 		case s.Where == "":
 			why = append(why, s.Fault)
 		default:
-			why = append(why, fmt.Sprintf("CRL %s: %s", s.Where, s.Fault))
+			kind := "CRL"
+			if s.Kind == "OCSP" {
+				kind = s.Kind
+			}
+			why = append(why, fmt.Sprintf("%s %s: %s", kind, s.Where, s.Fault))
 		}
 	}
 	if len(why) == 0 {

@@ -80,6 +80,7 @@ type Checker struct {
 
 	mu      sync.Mutex
 	entries map[string]*entry
+	ocsp    map[ocspKey]Answer
 	stopped bool
 	endLoop context.CancelFunc // of the background refresh; nil when it does not run
 }
@@ -104,6 +105,7 @@ func Open(o Options) (*Checker, error) {
 		signers:  o.Signers,
 		parsing:  make(chan struct{}, maxParsing),
 		entries:  make(map[string]*entry),
+		ocsp:     make(map[ocspKey]Answer),
 	}
 	if c.logger == nil {
 		c.logger = slog.New(slog.DiscardHandler)

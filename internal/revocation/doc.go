@@ -54,7 +54,8 @@
 // is accepted, because servers do offer it). Complete, partitioned, indirect and
 // delta CRLs count; a delta CRL is used where it can be had, and the complete one
 // counts without it. LDAP (RFC 4511 and 4516) is one anonymous search, without TLS
-// and without referrals. OCSP is not asked. Who signs CRLs without being on
+// and without referrals. OCSP (RFC 6960) is asked, without a nonce, where no usable
+// CRL could be had; stapled answers are not looked at. Who signs CRLs without being on
 // the path must have been issued by an authority of that path: RFC 5280 asks for
 // the same anchor only.
 // A CRL without nextUpdate, which section 5.1.2.5 forbids, counts for 24 hours
