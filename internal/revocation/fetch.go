@@ -34,8 +34,8 @@ var errNotModified = errors.New("not modified")
 
 // fetcher downloads CRLs to files.
 type fetcher struct {
-	dialer    *dialer                              // to what certificates name
-	trusted   *dialer                              // to what the administrator names: anywhere
+	dialer    *dialer                               // to what certificates name
+	trusted   *dialer                               // to what the administrator names: anywhere
 	settings  *atomic.Pointer[directory.Revocation] // of proxy and LDAP; may change
 	directory string
 	maxBytes  int64

@@ -91,7 +91,7 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 			c.Certificates = []directory.CertificateFile{{CertificateFile: "/nowhere.pem", KeyFile: "/nowhere.key"}}
 		}},
 		{"data directory", "server.dataDirectory cannot change", func(c *directory.Configuration) { c.Server.DataDirectory = "/elsewhere" }},
-		{"CRL limits", "revocation cannot change", func(c *directory.Configuration) { c.Revocation.MaxBytes++ }},
+		{"CRL limits", "revocation.maxBytes cannot change", func(c *directory.Configuration) { c.Revocation.MaxBytes++ }},
 	}
 	c := configuration(t, t.TempDir(), withoutTarpit)
 	g := start(t, c)
