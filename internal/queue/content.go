@@ -14,6 +14,14 @@ import (
 // The sizes of content buffers. The largest is a row of content.
 var bufferSizes = [...]int{16 << 10, 64 << 10, store.ContentRowBytes}
 
+// rowClass is the class of buffers that hold a row of content.
+const rowClass = len(bufferSizes) - 1
+
+// keptRows is how many staged rows of one message stay in memory at most: 4 MB.
+// More would spend the budget on a few messages whose reading back is the least
+// of what they cost.
+const keptRows = 4 << 20 / store.ContentRowBytes
+
 // memory hands out buffers within the budget.
 type memory struct {
 	budget int64
@@ -65,6 +73,7 @@ type content struct {
 	buffer  *[]byte // nil when ended
 	class   int
 	staging store.Staging
+	rows    []*[]byte // what is staged, as long as memory allows; nil: it is to be read back
 	size    int64
 	held    int64 // of the budget, for the caller's buffers
 	err     error // the first fault of Write; what follows it would leave a gap
@@ -110,12 +119,8 @@ func (c *content) Write(p []byte) (int, error) {
 
 // grow makes room in a full buffer: by a larger one, or by staging the largest.
 func (c *content) grow() error {
-	if c.class == len(bufferSizes)-1 {
-		if err := c.q.o.Engine.Stage(c.ctx, &c.staging, *c.buffer); err != nil {
-			return err
-		}
-		*c.buffer = (*c.buffer)[:0]
-		return nil
+	if c.class == rowClass {
+		return c.stage()
 	}
 	larger, err := c.q.memory.get(c.class + 1)
 	if err != nil {
@@ -125,6 +130,32 @@ func (c *content) grow() error {
 	c.q.memory.put(c.buffer, c.class, false)
 	c.buffer, c.class = larger, c.class+1
 	return nil
+}
+
+// stage stores the full buffer as a row. It stays in memory for the deliveries
+// that follow at once, as long as content of keptRows rows and the budget allow.
+func (c *content) stage() error {
+	if err := c.q.o.Engine.Stage(c.ctx, &c.staging, *c.buffer); err != nil {
+		return err
+	}
+	staged := c.staging.Rows
+	if len(c.rows) == staged-1 && staged <= keptRows && c.q.memory.mayKeep() {
+		if next, err := c.q.memory.get(rowClass); err == nil {
+			c.rows, c.buffer = append(c.rows, c.buffer), next
+			return nil
+		}
+	}
+	c.dropRows()
+	*c.buffer = (*c.buffer)[:0]
+	return nil
+}
+
+// dropRows gives back the rows that were kept.
+func (c *content) dropRows() {
+	for _, r := range c.rows {
+		c.q.memory.put(r, rowClass, false)
+	}
+	c.rows = nil
 }
 
 // Hold implements Content.
@@ -151,6 +182,7 @@ func (c *content) Discard() {
 		return
 	}
 	c.letGo()
+	c.dropRows()
 	c.q.memory.put(c.buffer, c.class, false)
 	c.buffer = nil
 	if c.staging.Rows > 0 {
@@ -167,19 +199,22 @@ func (c *content) take(deliveries int) *body {
 	buffer, class := c.buffer, c.class
 	c.buffer = nil
 	c.letGo()
-	if c.staging.Rows > 0 || !c.q.memory.mayKeep() {
+	if len(c.rows) < c.staging.Rows || !c.q.memory.mayKeep() {
+		c.dropRows()
 		c.q.memory.put(buffer, class, false)
 		return nil
 	}
-	b := &body{memory: &c.q.memory, buffer: buffer, class: class}
+	b := &body{memory: &c.q.memory, rows: c.rows, buffer: buffer, class: class}
+	c.rows = nil
 	b.holders.Store(int32(deliveries))
 	return b
 }
 
 // body is the content of a message in memory. Each delivery that may want it is
-// a holder; when the last has let go, the buffer is used again.
+// a holder; when the last has let go, the buffers are used again.
 type body struct {
 	memory  *memory
+	rows    []*[]byte // full ones of the largest class, before buffer
 	buffer  *[]byte
 	class   int
 	holders atomic.Int32
@@ -190,25 +225,54 @@ type body struct {
 func (b *body) release() {
 	if b != nil && b.holders.Add(-1) == 0 {
 		// A reader that a deliverer has not closed may still read.
-		b.memory.put(b.buffer, b.class, b.readers.Load() != 0)
+		shared := b.readers.Load() != 0
+		for _, r := range b.rows {
+			b.memory.put(r, rowClass, shared)
+		}
+		b.memory.put(b.buffer, b.class, shared)
 	}
 }
 
 // open returns a reader of the whole content.
 func (b *body) open() io.ReadCloser {
 	b.readers.Add(1)
-	return &bodyReader{body: b, left: *b.buffer}
+	r := &bodyReader{body: b}
+	r.turn()
+	return r
+}
+
+// piece returns the buffer with number i, and nil behind the last.
+func (b *body) piece(i int) []byte {
+	switch {
+	case i < len(b.rows):
+		return *b.rows[i]
+	case i == len(b.rows):
+		return *b.buffer
+	}
+	return nil
 }
 
 type bodyReader struct {
 	body *body
-	left []byte
+	next int    // number of the piece behind left
+	left []byte // of the piece that is being read
+}
+
+var errReadClosed = errors.New("reading content that has been closed")
+
+// turn goes on to the next piece.
+func (r *bodyReader) turn() {
+	r.left = r.body.piece(r.next)
+	r.next++
 }
 
 // Read implements io.Reader.
 func (r *bodyReader) Read(p []byte) (int, error) {
 	if r.body == nil {
-		return 0, errors.New("reading content that has been closed")
+		return 0, errReadClosed
+	}
+	if len(r.left) == 0 {
+		r.turn()
 	}
 	if len(r.left) == 0 {
 		return 0, io.EOF
@@ -221,11 +285,21 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 // WriteTo implements io.WriterTo, which spares a copy.
 func (r *bodyReader) WriteTo(w io.Writer) (int64, error) {
 	if r.body == nil {
-		return 0, errors.New("reading content that has been closed")
+		return 0, errReadClosed
 	}
-	n, err := w.Write(r.left)
-	r.left = r.left[n:]
-	return int64(n), err
+	var written int64
+	for len(r.left) > 0 {
+		n, err := w.Write(r.left)
+		r.left = r.left[n:]
+		written += int64(n)
+		if err != nil {
+			return written, err
+		}
+		if len(r.left) == 0 {
+			r.turn()
+		}
+	}
+	return written, nil
 }
 
 // Close implements io.Closer.

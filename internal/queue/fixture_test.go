@@ -221,6 +221,7 @@ func mailbox(s string) smtp.Mailbox {
 
 // fixture is a queue over SQLite with everything around it.
 type fixture struct {
+	wrap     func(*sqlite.Engine) queue.Engine // nil: the queue gets the engine itself
 	t        testing.TB
 	path     string
 	engine   *sqlite.Engine
@@ -262,6 +263,9 @@ func (f *fixture) start() {
 	o := f.options
 	if o.Engine == nil {
 		o.Engine = e
+	}
+	if f.wrap != nil {
+		o.Engine = f.wrap(e)
 	}
 	o.Router, o.Deliverer, o.Reporter, o.Observer = f.router, f.sink, f.reporter, f.events
 	o.Settings = func() directory.Queue { return f.settings }
