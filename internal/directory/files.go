@@ -10,9 +10,6 @@ import (
 	"strings"
 )
 
-// maxPEMBytes bounds a certificate or key file, in octets.
-const maxPEMBytes = 1 << 20
-
 // checkFiles looks into the PEM files that c names. Whether a key belongs to
 // its certificate is for certstore to say.
 func (c *Configuration) checkFiles() Faults {
@@ -40,7 +37,7 @@ func (k *checker) read(path, file string) ([]*pem.Block, bool) {
 	if file == "" {
 		return nil, false // the loader has said so
 	}
-	data, err := readBounded(file, maxPEMBytes)
+	data, err := readBounded(file)
 	if err != nil {
 		mend := "Write the path of a PEM file"
 		if errors.Is(err, os.ErrPermission) {

@@ -60,7 +60,7 @@ func Load(path string, o LoadOptions) (*Configuration, Faults) {
 		return nil, Faults{{File: path, Problem: "the path cannot be made absolute: " + err.Error()}}
 	}
 	o.Base = filepath.Dir(abs)
-	data, err := readBounded(abs, MaxFileBytes)
+	data, err := readBounded(abs)
 	if err != nil {
 		return nil, Faults{{File: path, Problem: err.Error(), Mend: fileMend(err)}}
 	}
@@ -265,8 +265,8 @@ func (l *limits) walk(n *yaml.Node, depth int) {
 	}
 }
 
-// readBounded reads a regular file of at most limit octets.
-func readBounded(path string, limit int64) ([]byte, error) {
+// readBounded reads a regular file of at most MaxFileBytes octets.
+func readBounded(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, plainPathError(err)
@@ -277,12 +277,12 @@ func readBounded(path string, limit int64) ([]byte, error) {
 	} else if st.IsDir() {
 		return nil, errors.New("it is a directory, not a file")
 	}
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	data, err := io.ReadAll(io.LimitReader(f, MaxFileBytes+1))
 	if err != nil {
 		return nil, plainPathError(err)
 	}
-	if int64(len(data)) > limit {
-		return nil, fmt.Errorf("the file has more than %d octets", limit)
+	if len(data) > MaxFileBytes {
+		return nil, fmt.Errorf("the file has more than %d octets", MaxFileBytes)
 	}
 	return data, nil
 }

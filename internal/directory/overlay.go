@@ -82,7 +82,7 @@ func (o *Overlay) AddCertificates(pem []byte) (file string) {
 // ReadOverlay reads the overlay of a data directory as it stands there. One
 // that is not there is the zero value.
 func ReadOverlay(dataDirectory string) (*Overlay, error) {
-	data, err := readBounded(OverlayPath(dataDirectory), MaxFileBytes)
+	data, err := readBounded(OverlayPath(dataDirectory))
 	if errors.Is(err, os.ErrNotExist) {
 		return &Overlay{}, nil
 	}

@@ -138,7 +138,7 @@ func (o Origin) commit(change OverlayChange, data string, text []byte) (*Configu
 		return nil, errors.New("the configuration file names another data directory now; begin again")
 	}
 	path := OverlayPath(data)
-	old, err := readBounded(path, MaxFileBytes)
+	old, err := readBounded(path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}

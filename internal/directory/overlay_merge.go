@@ -80,7 +80,7 @@ func (d *decoder) mergeOverlay(c *Configuration, o LoadOptions) {
 	name, data := OverlayPath(c.Server.DataDirectory), o.overlay
 	if data == nil {
 		var err error
-		if data, err = readBounded(name, MaxFileBytes); errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		if data, err = readBounded(name); errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
 			return
 		} else if err != nil {
 			d.faults = append(d.faults, Fault{File: name, Problem: err.Error(), Mend: fileMend(err)})
