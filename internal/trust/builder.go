@@ -9,13 +9,16 @@ import (
 	"mailpact/internal/trust/rfc5280"
 )
 
-// Bounds of path building. A peer that exceeds one is refused with InvalidChain.
+// Bounds of path building. A peer that exceeds the number of certificates,
+// signatures, steps or good paths is refused with InvalidChain; a path that is too
+// long does not count.
 const (
 	maxPresented       = 40   // certificates in the handshake, the leaf included
 	maxPathElements    = 10   // certificates of one path, the anchor included
-	maxPaths           = 16   // complete paths of one leaf
+	maxPaths           = 16   // paths of each sort that are kept without looking what they add
+	maxGoodPaths       = 128  // good paths that are kept
 	maxSignatureChecks = 100  // signatures verified for one leaf
-	maxSearchSteps     = 400  // certificates visited for one leaf
+	maxSearchSteps     = 5000 // certificates visited for one leaf
 	maxRSABits         = 8192 // of a key that a signature is verified with
 	minRSABits         = 2048
 	notBeforeTolerance = 5 * time.Minute
@@ -24,9 +27,12 @@ const (
 // PathBuilder finds the paths from a peer's certificate to the anchors. It
 // knows no domains, scopes or partners: those are applied to what it returns.
 //
-// Build returns every path in which nothing is wrong but perhaps the purpose
-// (Path.Usage says which ones all elements allow), and every path it tried in
-// vain. If a bound is exceeded it returns no path at all. It must be safe for
+// Build returns paths in which nothing is wrong but perhaps the purpose
+// (Path.Usage says which ones all elements allow), and paths it tried in vain. Of
+// many good ones with the same anchor, purposes and Intermediates it returns enough
+// that each certificate is there together with each that signed it; of many that
+// failed, the first. If it cannot finish within its bounds it
+// returns no path at all. It must be safe for
 // concurrent use and must not change certificates.
 type PathBuilder interface {
 	Build(ctx context.Context, r BuildRequest) ([]Path, []FailedPath)

@@ -14,8 +14,10 @@
 //   - A certificate trusted by itself (an anchor that is no CA) issues nothing.
 //   - No distribution point is used for a path that is not otherwise good, nor
 //     for a certificate whose names do not match: nothing is fetched for strangers.
-//   - What exceeds a bound (certificates, paths, signatures, key sizes) is
-//     refused, not cut: a path left out could be the one that is revoked.
+//   - What exceeds a bound (certificates, steps, signatures, key sizes) is
+//     refused, not cut: a path left out could be the one that is revoked. Left out
+//     are only good paths all of whose links lie on others of the same anchor,
+//     purposes and certificates of the store, and paths that are too long.
 //   - Everything here may be used by many goroutines. A Verifier never changes;
 //     new settings make a new one, with an empty cache.
 //

@@ -44,7 +44,7 @@ func (Builder) Build(ctx context.Context, r BuildRequest) ([]Path, []FailedPath)
 	var failed []FailedPath
 	for _, c := range s.found {
 		p := Path{Elements: c.elements, Usage: commonUsage(c.elements), Public: c.public}
-		f := chainFaults(c, r)
+		f := c.faults
 		if len(f.reasons) == 0 {
 			good = append(good, p)
 			continue
@@ -53,6 +53,9 @@ func (Builder) Build(ctx context.Context, r BuildRequest) ([]Path, []FailedPath)
 	}
 	for _, d := range s.dead {
 		f := pathFaults{detail: d.detail, reasons: []domainsec.Reason{domainsec.UntrustedRoot}}
+		if d.tooLong {
+			f.reasons = []domainsec.Reason{domainsec.InvalidChain}
+		}
 		for i, c := range d.elements {
 			f.element(c, r.Now, i < len(d.elements)-1 || !selfIssued(c))
 		}

@@ -69,7 +69,7 @@ func (s *search) worthChecking(child, parent *x509.Certificate) bool {
 	if s.rooted[parent] {
 		return true
 	}
-	if _, known := s.signatures[[2]*x509.Certificate{child, parent}]; known {
+	if _, known := s.signatures[checked{child, string(parent.RawSubjectPublicKeyInfo)}]; known {
 		return true
 	}
 	if s.strangers == maxStrangerChecks || !quickKey(parent) {

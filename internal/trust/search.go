@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"mailpact/internal/trust/rfc5280"
@@ -17,23 +18,46 @@ import (
 type foundChain struct {
 	elements []*x509.Certificate
 	public   bool
+	faults   pathFaults // what is wrong with it
+}
+
+// checked is a certificate and the public key with which its signature was
+// verified: a CA's key is the same in all its cross-certificates.
+type checked struct {
+	child *x509.Certificate
+	key   string
 }
 
 // deadEnd is a chain above whose last element nothing was found.
 type deadEnd struct {
 	elements []*x509.Certificate
 	detail   string
+	tooLong  bool // a path longer than any that counts
+}
+
+// link is one signature: a certificate, and one that it is verified with, on
+// paths of a kind.
+type link struct {
+	child, parent *x509.Certificate
+	kind          string
 }
 
 // search walks from the leaf to all anchors, depth first. Every signature is
 // verified once, however many paths it lies on.
+//
+// All combinations are walked and judged, up to maxSearchSteps, but not all are
+// kept: beyond maxPaths a good path is kept only if it has a link that no good
+// path of its kind before it has, so that every certificate which may turn out to
+// be revoked is asked about, with every key that may have signed it. Paths of a kind
+// have the same anchor, purposes and certificates of the store, by which scopes and
+// partners tell them apart.
 type search struct {
 	ctx     context.Context
 	request BuildRequest
 	issuers []*x509.Certificate // of the store, then presented, each once
 
-	names      map[string]string              // comparable forms by DER, see nameKey
-	signatures map[[2]*x509.Certificate]error // child, parent; nil: right
+	names      map[string]string // comparable forms by DER, see nameKey
+	signatures map[checked]error // nil: right
 	roots      map[*x509.Certificate][]*x509.Certificate
 	rooted     map[*x509.Certificate]bool // see findRooted
 	checks     int
@@ -41,6 +65,8 @@ type search struct {
 	steps      int
 
 	found   []foundChain
+	good    int // of those found
+	links   map[link]bool
 	dead    []deadEnd
 	overrun string // which bound was exceeded
 }
@@ -50,9 +76,10 @@ func newSearch(ctx context.Context, r BuildRequest) *search {
 		ctx:        ctx,
 		request:    r,
 		names:      map[string]string{},
-		signatures: map[[2]*x509.Certificate]error{},
+		signatures: map[checked]error{},
 		roots:      map[*x509.Certificate][]*x509.Certificate{},
 		rooted:     map[*x509.Certificate]bool{},
+		links:      map[link]bool{},
 	}
 	seen := map[[32]byte]bool{signedID(r.Presented[0]): true}
 	for _, a := range r.Anchors {
@@ -116,7 +143,7 @@ func (s *search) visit(chain []*x509.Certificate) {
 	var why string
 	extended := false
 	for _, parent := range s.issuers {
-		if !s.issued(parent, tip) || inChain(parent, chain) {
+		if !s.issued(parent, tip) || s.inChain(parent, chain) {
 			continue
 		}
 		if !s.worthChecking(tip, parent) {
@@ -128,8 +155,11 @@ func (s *search) visit(chain []*x509.Certificate) {
 			continue
 		}
 		if len(chain) >= maxPathElements-1 {
-			s.overrun = fmt.Sprintf("a path of more than %d certificates", maxPathElements)
-			return
+			// Whether a path is too long does not depend on what else was
+			// presented: leaving it out hides nothing.
+			s.endDead(deadEnd{elements: chain, detail: fmt.Sprintf("a path of more than %d certificates", maxPathElements), tooLong: true})
+			extended = true
+			continue
 		}
 		extended = true
 		s.visit(append(chain[:len(chain):len(chain)], parent))
@@ -137,8 +167,13 @@ func (s *search) visit(chain []*x509.Certificate) {
 	if extended || len(s.found) > before || s.overrun != "" {
 		return
 	}
+	s.endDead(deadEnd{elements: chain, detail: s.whyDead(tip, why)})
+}
+
+// endDead keeps the first dead ends for the report; there may be a great many.
+func (s *search) endDead(d deadEnd) {
 	if len(s.dead) < maxPaths {
-		s.dead = append(s.dead, deadEnd{elements: chain, detail: s.whyDead(tip, why)})
+		s.dead = append(s.dead, d)
 	}
 }
 
@@ -157,7 +192,7 @@ func (s *search) anchorsAbove(chain []*x509.Certificate) {
 	tip := chain[len(chain)-1]
 	for _, a := range s.request.Anchors {
 		c := a.Certificate
-		if a.Issuer && s.issued(c, tip) && !inChain(c, chain) && s.signature(tip, c) == nil {
+		if a.Issuer && s.issued(c, tip) && !s.inChain(c, chain) && s.signature(tip, c) == nil {
 			s.add(foundChain{elements: append(chain[:len(chain):len(chain)], c)})
 		}
 	}
@@ -169,25 +204,53 @@ func (s *search) anchorsAbove(chain []*x509.Certificate) {
 			if len(chain) > 1 {
 				s.add(foundChain{elements: chain, public: true})
 			}
-		case !inChain(root, chain):
+		case !s.inChain(root, chain):
 			s.add(foundChain{elements: append(chain[:len(chain):len(chain)], root), public: true})
 		}
 	}
 }
 
-// add keeps a chain once: a root can be found in the pool and among what the
-// peer presented.
+// add judges a chain and keeps it once, since a root can be found in the pool and
+// among what the peer presented, and if it tells more than those kept before.
 func (s *search) add(c foundChain) {
 	for _, f := range s.found {
 		if f.public == c.public && sameChain(f.elements, c.elements) {
 			return
 		}
 	}
-	if len(s.found) == maxPaths {
-		s.overrun = fmt.Sprintf("more than %d paths to an anchor", maxPaths)
+	c.faults = chainFaults(c, s.request)
+	if len(c.faults.reasons) > 0 {
+		if len(s.found)-s.good < maxPaths {
+			s.found = append(s.found, c)
+		}
 		return
 	}
-	s.found = append(s.found, c)
+	news, kind := s.good < maxPaths, s.kindOf(c)
+	for i, child := range c.elements[:len(c.elements)-1] {
+		l := link{child, c.elements[i+1], kind}
+		news = news || !s.links[l]
+		s.links[l] = true
+	}
+	switch {
+	case !news:
+	case s.good == maxGoodPaths:
+		s.overrun = fmt.Sprintf("more than %d paths to an anchor that all tell something new", maxGoodPaths)
+	default:
+		s.good++
+		s.found = append(s.found, c)
+	}
+}
+
+// kindOf is equal for good paths that differ only in what the peer presented.
+func (s *search) kindOf(c foundChain) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%t %s %p", c.public, commonUsage(c.elements), c.elements[len(c.elements)-1])
+	for _, x := range c.elements {
+		if slices.Contains(s.request.Intermediates, x) {
+			fmt.Fprintf(&b, " %p", x)
+		}
+	}
+	return b.String()
 }
 
 // systemRootsOf returns the system's roots that signed c.
@@ -220,7 +283,10 @@ var errTooManyChecks = errors.New("too many signatures to check")
 // signature reports whether parent, a CA allowed to sign, signed child. A weak
 // algorithm is right here if the signature is: the path's judge names it.
 func (s *search) signature(child, parent *x509.Certificate) error {
-	key := [2]*x509.Certificate{child, parent}
+	if err := mayVouch(parent); err != nil {
+		return err
+	}
+	key := checked{child, string(parent.RawSubjectPublicKeyInfo)}
 	if err, known := s.signatures[key]; known {
 		return err
 	}
@@ -234,11 +300,21 @@ func (s *search) signature(child, parent *x509.Certificate) error {
 	return err
 }
 
+// mayVouch refuses what is no CA or may not sign certificates, as
+// x509.Certificate.CheckSignatureFrom does.
+func mayVouch(c *x509.Certificate) error {
+	if c.Version == 3 && !c.BasicConstraintsValid || c.BasicConstraintsValid && !c.IsCA ||
+		c.KeyUsage != 0 && c.KeyUsage&x509.KeyUsageCertSign == 0 {
+		return x509.ConstraintViolationError{}
+	}
+	return nil
+}
+
 func verifySignature(child, parent *x509.Certificate) error {
 	if k, ok := parent.PublicKey.(*rsa.PublicKey); ok && k.N.BitLen() > maxRSABits {
 		return fmt.Errorf("its RSA key has %d bits, more than %d", k.N.BitLen(), maxRSABits)
 	}
-	err := child.CheckSignatureFrom(parent)
+	err := parent.CheckSignature(child.SignatureAlgorithm, child.RawTBSCertificate, child.Signature)
 	var insecure x509.InsecureAlgorithmError
 	if errors.As(err, &insecure) {
 		return verifyWeakSignature(child, parent)
@@ -255,7 +331,11 @@ func (s *search) whyDead(tip *x509.Certificate, why string) string {
 		if !a.Issuer {
 			return fmt.Sprintf("%s: its issuer is trusted as a leaf only and may not issue", certificateLabel(tip))
 		}
-		if err := s.signatures[[2]*x509.Certificate{tip, a.Certificate}]; err != nil {
+		err := mayVouch(a.Certificate)
+		if err == nil {
+			err = s.signatures[checked{tip, string(a.Certificate.RawSubjectPublicKeyInfo)}]
+		}
+		if err != nil {
 			return fmt.Sprintf("%s: not signed by the anchor of that name: %v", certificateLabel(tip), err)
 		}
 	}
@@ -269,11 +349,11 @@ func (s *search) whyDead(tip *x509.Certificate, why string) string {
 	}
 }
 
-// inChain reports whether a certificate with c's name and key is in the chain
-// already: going through the same CA twice proves nothing more.
-func inChain(c *x509.Certificate, chain []*x509.Certificate) bool {
+// inChain reports whether a certificate with c's name, however spelt, and key is
+// in the chain already: going through the same CA twice proves nothing more.
+func (s *search) inChain(c *x509.Certificate, chain []*x509.Certificate) bool {
 	for _, x := range chain {
-		if bytes.Equal(x.RawSubject, c.RawSubject) && bytes.Equal(x.RawSubjectPublicKeyInfo, c.RawSubjectPublicKeyInfo) {
+		if bytes.Equal(x.RawSubjectPublicKeyInfo, c.RawSubjectPublicKeyInfo) && s.nameKey(x.RawSubject) == s.nameKey(c.RawSubject) {
 			return true
 		}
 	}

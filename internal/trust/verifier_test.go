@@ -462,48 +462,6 @@ func TestSeveralPaths(t *testing.T) {
 	})
 }
 
-// TestTooManyPaths: a path that was left out could be the revoked one, so more
-// paths than we look at are refused.
-func TestTooManyPaths(t *testing.T) {
-	mid := pkitest.NewRoot(t, pkitest.CAOptions{}).Intermediate(t, pkitest.CAOptions{})
-	w := &world{revocation: goodAnswers()}
-	for i := range maxPaths + 1 {
-		r := pkitest.NewRoot(t, pkitest.CAOptions{Name: fmt.Sprintf("Root %d", i)})
-		w.anchor(t, anyScope(), r.Certificate).intermediate(t, anyScope(), r.CrossSign(t, mid, pkitest.CAOptions{}).Certificate)
-	}
-	chain := mid.Issue(t, leafFor("woodgrovebank.com")).Chain[:1]
-	if got := judge(t, w.verifier(t), chain, partner()); got != "InvalidChain" {
-		t.Errorf("%d paths: got %q", maxPaths+1, got)
-	}
-	w.anchors, w.intermediates = w.anchors[1:], w.intermediates[1:]
-	if got := judge(t, w.verifier(t), chain, partner()); got != "secured" {
-		t.Errorf("%d paths: got %q", maxPaths, got)
-	}
-}
-
-// TestHostileCombinations: certificates of one name and key with different
-// issuers combine in a great many ways; the search gives up and refuses.
-func TestHostileCombinations(t *testing.T) {
-	cas := make([]*pkitest.CA, 5)
-	for i := range cas {
-		cas[i] = pkitest.NewRoot(t, pkitest.CAOptions{Name: fmt.Sprintf("CA %d", i)})
-	}
-	leaf := cas[0].Issue(t, leafFor("woodgrovebank.com"))
-	w := &world{revocation: goodAnswers()}
-	w.anchor(t, anyScope(), pkitest.NewRoot(t, pkitest.CAOptions{Name: "Elsewhere"}).Certificate)
-	for _, parent := range cas {
-		for _, child := range cas {
-			if parent != child {
-				w.intermediate(t, anyScope(), parent.CrossSign(t, child, pkitest.CAOptions{}).Certificate)
-			}
-		}
-	}
-	v := w.verifier(t)
-	if got := judge(t, v, leaf.Chain, partner()); got != "InvalidChain" && got != "UntrustedRoot" {
-		t.Errorf("got %q", got)
-	}
-}
-
 func TestLongPath(t *testing.T) {
 	build := func(n int) (*pkitest.CA, []*x509.Certificate) {
 		root := pkitest.NewRoot(t, pkitest.CAOptions{})

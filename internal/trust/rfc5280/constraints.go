@@ -87,6 +87,9 @@ func readSubtree(list *cryptobyte.String) (subtree, error) {
 	switch t.form {
 	case formEmail, formDNS, formURI:
 		t.text = strings.ToLower(string(base))
+		if !isComparable(t.form, t.text) {
+			return subtree{}, fmt.Errorf("it has a name constraint that no name can be compared with: %q", t.text)
+		}
 	case formDirectory:
 		var err error
 		if t.name, err = ParseName(base); err != nil {
@@ -100,6 +103,17 @@ func readSubtree(list *cryptobyte.String) (subtree, error) {
 		}
 	}
 	return t, nil
+}
+
+// isComparable reports whether the lower-case text of a constraint has a form that
+// names are compared with: a host, or a domain with a leading dot, or nothing;
+// on mailboxes, also a mailbox. An exclusion of any other form would exclude nothing.
+func isComparable(form int, text string) bool {
+	if i := strings.LastIndexByte(text, '@'); i > 0 && form == formEmail {
+		return dnsName(text[i+1:])
+	}
+	text = strings.TrimPrefix(text, ".")
+	return text == "" || text[0] != '*' && dnsName(text)
 }
 
 // names are what constraints bind of one certificate.
@@ -308,7 +322,8 @@ func uriWithin(authority, constraint string) (bool, error) {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
-	if host == "" || strings.HasPrefix(host, "[") || net.ParseIP(host) != nil {
+	host = strings.TrimSuffix(host, ".")
+	if !dnsName(host) || host[0] == '*' || net.ParseIP(host) != nil {
 		return false, errors.New("it has no host name")
 	}
 	if strings.HasPrefix(constraint, ".") {

@@ -62,7 +62,7 @@ func TestEmailWithin(t *testing.T) {
 }
 
 func TestURIWithin(t *testing.T) {
-	for uri, want := range map[string]bool{"example.com": true, "example.com:8080": true, "b.example.com": false} {
+	for uri, want := range map[string]bool{"example.com": true, "example.com:8080": true, "example.com.": true, "EXAMPLE.com.:80": true, "b.example.com": false} {
 		if got, err := uriWithin(uri, "example.com"); got != want || err != nil {
 			t.Errorf("%s: %t %v", uri, got, err)
 		}
@@ -70,7 +70,7 @@ func TestURIWithin(t *testing.T) {
 	if got, _ := uriWithin("b.example.com", ".example.com"); !got {
 		t.Error("a host below is not within")
 	}
-	for _, bad := range []string{"", "10.0.0.1", "[::1]", "[::1]:80"} {
+	for _, bad := range []string{"", "10.0.0.1", "[::1]", "[::1]:80", "*.example.com", "example\u3002com", "."} {
 		if _, err := uriWithin(bad, "example.com"); err == nil {
 			t.Errorf("%q passes for a host", bad)
 		}

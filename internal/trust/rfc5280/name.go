@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf16"
+	"unicode/utf8"
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
@@ -63,8 +64,9 @@ func (n *Name) readRDN(set cryptobyte.String) (string, error) {
 			return "", errName
 		}
 		text, isText, err := directoryString(tag, value)
-		if err != nil {
-			return "", err
+		// What could not be decoded would make different names equal.
+		if err != nil || strings.ContainsRune(text, utf8.RuneError) {
+			return "", errName
 		}
 		if isText && string(oid) == emailAddress {
 			n.emails = append(n.emails, text)
@@ -87,6 +89,8 @@ func counted(s string) string { return strconv.Itoa(len(s)) + ":" + s }
 
 // String types that cryptobyte has no names for.
 const (
+	tagNumericString   = asn1.Tag(18)
+	tagVisibleString   = asn1.Tag(26)
 	tagUniversalString = asn1.Tag(28)
 	tagBMPString       = asn1.Tag(30)
 )
@@ -94,7 +98,7 @@ const (
 // directoryString decodes a value to UTF-8; isText is false for other types.
 func directoryString(tag asn1.Tag, value []byte) (text string, isText bool, err error) {
 	switch tag {
-	case asn1.PrintableString, asn1.IA5String, asn1.UTF8String:
+	case asn1.PrintableString, asn1.IA5String, asn1.UTF8String, tagNumericString, tagVisibleString:
 		return string(value), true, nil
 	case asn1.T61String: // which everybody takes for Latin-1
 		runes := make([]rune, len(value))
@@ -125,19 +129,35 @@ func directoryString(tag asn1.Tag, value []byte) (text string, isText bool, err 
 	return "", false, nil
 }
 
-// prepare folds case and normalises (RFC 4518, sections 2.2 to 2.6), with
-// single spaces within and none at the ends.
+// prepare drops what cannot be seen, folds case and normalises (RFC 4518,
+// sections 2.2 to 2.6), with single spaces within and none at the ends.
 func prepare(s string) string {
 	ascii := true
 	for i := range len(s) {
 		ascii = ascii && s[i] < 0x80
 	}
+	s = strings.Map(visible, s)
 	if ascii {
 		s = strings.ToLower(s)
 	} else {
 		s = norm.NFKC.String(cases.Fold().String(norm.NFKC.String(s)))
 	}
 	return strings.Join(strings.FieldsFunc(s, unicode.IsSpace), " ")
+}
+
+// visible maps control and formatting characters, variation selectors and the
+// like to nothing (RFC 4518, section 2.2): a name would look like another and
+// escape the constraints on it. Spaces of all kinds stay.
+func visible(r rune) rune {
+	switch {
+	case unicode.IsSpace(r):
+		return r
+	case unicode.In(r, unicode.Cc, unicode.Cf), r == '\u034f', r == '\u1806', r == '\ufffc',
+		r >= '\u180b' && r <= '\u180d', r >= '\ufe00' && r <= '\ufe0f':
+		return -1
+	default:
+		return r
+	}
 }
 
 // Key is equal for equal names only.

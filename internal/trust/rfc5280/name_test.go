@@ -66,6 +66,9 @@ func TestNamesThatAreEqual(t *testing.T) {
 		{"BMPString", [][]attribute{{{commonName, tagBMPString, "\x00G\x00o\x00o\x00d\x00 \x00C\x00A"}}}, true},
 		{"UniversalString", [][]attribute{{{commonName, tagUniversalString, "\x00\x00\x00G\x00\x00\x00o\x00\x00\x00o\x00\x00\x00d\x00\x00\x00 \x00\x00\x00C\x00\x00\x00A"}}}, true},
 		{"full width letters", [][]attribute{{{commonName, asn1.UTF8String, "\uff27ood CA"}}}, true},
+		{"VisibleString", [][]attribute{{{commonName, asn1.Tag(26), "Good CA"}}}, true},
+		{"a soft hyphen", [][]attribute{{{commonName, asn1.UTF8String, "Go\u00adod CA"}}}, true},
+		{"a zero width space and a control character", [][]attribute{{{commonName, asn1.UTF8String, "G\u200bood\x01 CA"}}}, true},
 		{"octets of another type", [][]attribute{{{commonName, asn1.OCTET_STRING, "Good CA"}}}, false},
 		{"another attribute", [][]attribute{{{organization, asn1.PrintableString, "Good CA"}}}, false},
 		{"one part more", [][]attribute{good, good}, false},
@@ -91,6 +94,9 @@ func TestNamesThatCannotBeRead(t *testing.T) {
 	for _, der := range []string{
 		"", "\x30", "\x31\x00", "\x30\x00\x00", "\x30\x02\x31\x01", "\x30\x04\x31\x02\x30\x00",
 		string(name(t, []attribute{{commonName, tagBMPString, "odd"}})),
+		string(name(t, []attribute{{commonName, tagBMPString, "\xd8\x00"}})),
+		string(name(t, []attribute{{commonName, tagUniversalString, "\xff\xff\xff\xff"}})),
+		string(name(t, []attribute{{commonName, asn1.UTF8String, "\xff"}})),
 	} {
 		if n, err := ParseName([]byte(der)); err == nil {
 			t.Errorf("%x was read as %q", der, n.Key())
