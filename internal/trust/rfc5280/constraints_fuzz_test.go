@@ -119,10 +119,10 @@ func FuzzNameConstraints(f *testing.F) {
 		if form != formDNS {
 			return
 		}
+		if strings.HasSuffix(value, "..") {
+			return // no host name, and without one dot neither
+		}
 		for _, spelling := range []string{strings.ToUpper(value), strings.ToLower(value), strings.TrimSuffix(value, ".") + "."} {
-			if strings.ToLower(spelling) != strings.ToLower(value) && strings.HasSuffix(value, "..") {
-				continue
-			}
 			in2, out2 := both(&names{hosts: []string{spelling}})
 			if (in2 == nil) != (in == nil) && isASCII(value) || (out2 == nil) != (out == nil) && isASCII(value) {
 				t.Errorf("%q and %q get different answers from %q", value, spelling, base)
