@@ -32,10 +32,11 @@ interop:
 crash:
 	$(GO) test -tags crash -count=1 -timeout 10m ./tests/crash/...
 
-# BetterTLS, in a module of its own; the other suites run with the unit tests.
+# BetterTLS, and zlint over what our authority issues, in modules of their own; the other suites run with the unit tests.
 # -mod=mod, because what the product requires is not repeated there.
 suites:
 	cd tests/suites/bettertls && $(GO) test -mod=mod -count=1 .
+	cd tests/suites/zlint && $(GO) test -mod=mod -count=1 .
 
 lint:
 	$(GO) vet ./...

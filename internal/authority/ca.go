@@ -6,8 +6,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"math/big"
@@ -226,6 +228,16 @@ func subject(commonName, organization string) pkix.Name {
 // rule never bears our signature, then with the real one. What that has signed
 // is checked before anybody sees it. issuer equal to template means self-signed.
 func sign(template, issuer *x509.Certificate, public crypto.PublicKey, key crypto.Signer) (*x509.Certificate, error) {
+	if len(template.SubjectKeyId) == 0 {
+		identifier, err := keyIdentifier(public)
+		if err != nil {
+			return nil, err
+		}
+		template.SubjectKeyId = identifier
+		if issuer == template && !template.IsCA {
+			template.AuthorityKeyId = identifier // RFC 5280, section 4.2.1.1: only an authority may leave it out
+		}
+	}
 	draft, err := draftCertificate(template, issuer, public)
 	if err != nil {
 		return nil, err
@@ -242,6 +254,24 @@ func sign(template, issuer *x509.Certificate, public crypto.PublicKey, key crypt
 		return nil, errDraft
 	}
 	return certificate, nil
+}
+
+// keyIdentifier returns the leftmost 160 bits of the SHA-256 of the public key's
+// bit string (RFC 7093, section 2, method 1; RFC 5280, section 4.2.1.2).
+func keyIdentifier(public crypto.PublicKey) ([]byte, error) {
+	der, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the public key: %w", err)
+	}
+	var info struct {
+		Algorithm pkix.AlgorithmIdentifier
+		PublicKey asn1.BitString
+	}
+	if _, err := asn1.Unmarshal(der, &info); err != nil {
+		return nil, fmt.Errorf("encoding the public key: %w", err)
+	}
+	sum := sha256.Sum256(info.PublicKey.RightAlign())
+	return sum[:20], nil
 }
 
 // draftCertificate returns the certificate as a throw-away key signs it, checked

@@ -75,8 +75,8 @@ func certificateRules() []certificateRule {
 			selfIssued := bytes.Equal(c.RawIssuer, c.RawSubject)
 			return !critical(c, 35) && (selfIssued || len(c.AuthorityKeyId) > 0 && bytes.Equal(c.AuthorityKeyId, issuer.SubjectKeyId))
 		}},
-		{"RFC 5280, section 4.2.1.2: a subject key identifier, not critical, in every certificate of an authority", func(c, _ certificate) bool {
-			return !critical(c, 14) && (!c.IsCA || len(c.SubjectKeyId) > 0)
+		{"RFC 5280, section 4.2.1.2: a subject key identifier, not critical, in every certificate", func(c, _ certificate) bool {
+			return !critical(c, 14) && len(c.SubjectKeyId) > 0
 		}},
 		{"RFC 5280, section 4.2.1.3: key usage, critical, with keyCertSign in an authority's certificate and in no other", func(c, _ certificate) bool {
 			return critical(c, 15) && c.KeyUsage != 0 && (c.KeyUsage&x509.KeyUsageCertSign != 0) == c.IsCA

@@ -241,6 +241,7 @@ func TestLintRefuses(t *testing.T) {
 	root := newRoot(t, newClock())
 	good := func() *x509.Certificate {
 		x := must(leafTemplate([]string{"mail.contoso.example"}, "", "", nil))
+		x.SubjectKeyId = []byte{1}
 		root.complete(x, root.now().Add(time.Hour), "http://pki.contoso.example/a.crl")
 		return x
 	}
@@ -250,6 +251,7 @@ func TestLintRefuses(t *testing.T) {
 	}
 	for want, spoil := range map[string]func(*x509.Certificate){
 		"4.1.2.2":        func(c *x509.Certificate) { c.SerialNumber = new(big.Int).Lsh(big.NewInt(1), 160) },
+		"4.2.1.2":        func(c *x509.Certificate) { c.SubjectKeyId = nil },
 		"4.1.2.5":        func(c *x509.Certificate) { c.NotAfter = c.NotBefore },
 		"appendix A.1":   func(c *x509.Certificate) { c.Subject.CommonName = strings.Repeat("x", 65) },
 		"4.2.1.3":        func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageCertSign },
