@@ -1,6 +1,7 @@
 // Package lab runs two organisations on one machine and shows what the product
 // is for: Contoso and Woodgrove Bank as two complete servers on loopback
-// addresses, each with a private CA that publishes its CRL, Fabrikam as a partner
+// addresses, each with a private CA that publishes its CRL, who set up trust in one
+// another by partner bundles, Fabrikam as a partner
 // who is trusted by a self-signed certificate alone, a DNS server with their MX
 // records, and a sender who is nobody's partner.
 //

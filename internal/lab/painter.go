@@ -51,6 +51,11 @@ func (p *painter) world(t *town) {
 	p.line("  %-18s %-16s  %s", "nobody.example", strangerHost, p.paint(dim, "nobody's partner"))
 	p.line("  %-18s %-16s  %s", "DNS", t.zone.Addr(), p.paint(dim, "MX records of both"))
 	p.line("")
+	p.line("%s", p.paint(dim, "  Contoso and Woodgrove have exchanged partner bundles and compared their fingerprints:"))
+	for _, o := range []*organisation{t.contoso, t.woodgrove} {
+		p.line("  %-18s %s", o.domain, p.paint(dim, admin.Groups(o.fingerprint)))
+	}
+	p.line("")
 	p.line("%s", p.paint(dim, "  C: the client, S: the server, in the order of the transcript; * is information from the protocol log."))
 }
 

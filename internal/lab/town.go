@@ -55,6 +55,7 @@ type organisation struct {
 	data         string
 	inner        string // address of its inner receive connector
 	socket       string
+	fingerprint  string // of the key that signs its partner bundles
 }
 
 func (o *organisation) mailHost() string { return "mail1." + o.domain }
@@ -87,7 +88,7 @@ func build(ctx context.Context) (t *town, err error) {
 			return t, fmt.Errorf("starting %s: %w", o.domain, err)
 		}
 	}
-	return t, nil
+	return t, t.exchangeBundles(ctx)
 }
 
 func (t *town) onClose(f func() error) { t.closers = append(t.closers, f) }
@@ -197,7 +198,8 @@ func (t *town) startServer(ctx context.Context, o *organisation) error {
 	if err := os.WriteFile(o.config, []byte(t.configuration(o)), 0o600); err != nil {
 		return err
 	}
-	cfg, err := server.Configure(server.ConfigureOptions{File: o.config})
+	configure := server.ConfigureOptions{File: o.config}
+	cfg, err := server.Configure(configure)
 	if err != nil {
 		return err
 	}
@@ -206,7 +208,7 @@ func (t *town) startServer(ctx context.Context, o *organisation) error {
 		return err
 	}
 	t.onClose(log.Close)
-	s, err := server.New(ctx, server.Options{Configuration: cfg, Inherited: o.doors, Logger: slog.New(slog.NewTextHandler(log, nil))})
+	s, err := server.New(ctx, server.Options{Configuration: cfg, Origin: configure.Origin(), Inherited: o.doors, Logger: slog.New(slog.NewTextHandler(log, nil))})
 	if err != nil {
 		return err
 	}
