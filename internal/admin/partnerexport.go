@@ -96,7 +96,7 @@ func (s *Service) bundleContents(q PartnerExportRequest) (bundle.Contents, error
 	}
 	c := bundle.Contents{
 		Organization: orElse(q.Organization, cfg.TransportConfig.AuthservID), Contact: orElse(q.Contact, cfg.TransportConfig.Postmaster.String()),
-		Sequence: uint64(now.UnixMilli()), Issued: now, Expires: now.Add(lifetime), Domains: q.Domains, Hosts: q.Hosts,
+		Sequence: uint64(s.now().UnixMicro()), Issued: now, Expires: now.Add(lifetime), Domains: q.Domains, Hosts: q.Hosts,
 		Policy: bundle.Policy{NameRule: q.NameRule, Send: true, Receive: true},
 	}
 	if len(c.Domains) == 0 {
