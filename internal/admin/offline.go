@@ -36,22 +36,21 @@ func needsServer(name string) *Error {
 	return &Error{Kind: KindUnavailable, Object: name, Detail: "works on a running server only", Fix: "mailpact serve"}
 }
 
-// changeOverlay runs one change, returns the overlay's version after it, and turns
-// its error into one of ours.
-func (s *Service) changeOverlay(ctx context.Context, c directory.OverlayChange) (uint64, error) {
+// changeOverlay runs one change and turns its error into one of ours.
+func (s *Service) changeOverlay(ctx context.Context, c directory.OverlayChange) (*directory.Configuration, uint64, error) {
 	if s.change == nil {
-		return 0, &Error{Kind: KindUnavailable, Object: "configuration", Detail: "this server was started without a place to keep changes"}
+		return nil, 0, &Error{Kind: KindUnavailable, Object: "configuration", Detail: "this server was started without a place to keep changes"}
 	}
-	_, version, err := s.change(ctx, c)
+	cfg, version, err := s.change(ctx, c)
 	var operation *Error
 	var faults directory.Faults
 	switch {
 	case err == nil || errors.As(err, &operation):
-		return version, err
+		return cfg, version, err
 	case errors.As(err, &faults):
-		return 0, &Error{Kind: KindConflict, Object: "configuration", Detail: "the change does not go together with the rest: " + faults.Error()}
+		return nil, 0, &Error{Kind: KindConflict, Object: "configuration", Detail: "the change does not go together with the rest: " + faults.Error()}
 	case errors.Is(err, directory.ErrOverlayBusy) || errors.Is(err, directory.ErrOverlayChanged):
-		return 0, &Error{Kind: KindConflict, Object: "configuration", Detail: err.Error(), Fix: "run the command again"}
+		return nil, 0, &Error{Kind: KindConflict, Object: "configuration", Detail: err.Error(), Fix: "run the command again"}
 	}
-	return 0, fmt.Errorf("changing the configuration: %w", err)
+	return nil, 0, fmt.Errorf("changing the configuration: %w", err)
 }

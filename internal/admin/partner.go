@@ -151,7 +151,7 @@ func scopeNames(s directory.Scope) []string {
 // the domain then goes as for any stranger.
 func (s *Service) PartnerRemove(ctx context.Context, q PartnerRequest) (PartnerRow, error) {
 	var removed PartnerRow
-	_, err := s.changeOverlay(ctx, directory.OverlayChange{DryRun: q.DryRun, Edit: func(cfg *directory.Configuration, o *directory.Overlay) error {
+	_, _, err := s.changeOverlay(ctx, directory.OverlayChange{DryRun: q.DryRun, Edit: func(cfg *directory.Configuration, o *directory.Overlay) error {
 		domain := strings.ToLower(q.Domain)
 		i := partnerEntry(o, domain)
 		if i < 0 {

@@ -70,7 +70,7 @@ func (s *Service) PartnerImport(ctx context.Context, q PartnerImportRequest) (Pa
 		return PartnerImportResponse{}, &Error{Kind: KindInvalid, Object: "bundle", Detail: err.Error()}
 	}
 	i := &bundleImport{PartnerImportRequest: q, bundle: b}
-	version, err := s.changeOverlay(ctx, directory.OverlayChange{DryRun: !q.Apply, Edit: i.edit})
+	_, version, err := s.changeOverlay(ctx, directory.OverlayChange{DryRun: !q.Apply, Edit: i.edit})
 	if err != nil {
 		return PartnerImportResponse{}, err
 	}
