@@ -58,6 +58,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if err := private(o.Path); err != nil {
 		return nil, err
 	}
+	syncData()
 	var undo []func() error
 	defer func() {
 		for i := len(undo) - 1; err != nil && i >= 0; i-- {

@@ -45,23 +45,15 @@ type openFile struct {
 }
 
 type (
-	vfsOpen  = func(*libc.TLS, uintptr, uintptr, uintptr, int32, uintptr) int32
 	vfsWrite = func(*libc.TLS, uintptr, uintptr, int32, int64) int32
 	vfsCut   = func(*libc.TLS, uintptr, int64) int32
-	vfsSync  = func(*libc.TLS, uintptr, int32) int32
 )
 
-// pointer returns the C pointer to a function, which d keeps alive.
-func pointer[F any](d *disk, f F) uintptr {
+// keep returns the C pointer to a function, which d keeps alive.
+func keep[F any](d *disk, f F) uintptr {
 	d.kept = append(d.kept, f)
-	return *(*uintptr)(unsafe.Pointer(&f))
+	return pointer(f)
 }
-
-// function is the one behind a C pointer.
-func function[F any](p uintptr) F { return *(*F)(unsafe.Pointer(&p)) }
-
-// at is the value at a C pointer.
-func at[T any](p uintptr) *T { return *(**T)(unsafe.Pointer(&p)) }
 
 func (d *disk) file(p uintptr) *openFile {
 	d.mu.Lock()
@@ -79,7 +71,7 @@ func newDisk(t *testing.T) *disk {
 		durable: map[string][]byte{}, dirty: map[string][][2]int64{}, faults: map[string]int{}, fails: func(string) bool { return false },
 	}
 	before := vfs.FxOpen
-	vfs.FxOpen = pointer[vfsOpen](d, d.open)
+	vfs.FxOpen = keep[vfsOpen](d, d.open)
 	t.Cleanup(func() {
 		vfs.FxOpen = before
 		tls.Close()
@@ -105,17 +97,17 @@ func (d *disk) open(tls *libc.TLS, vfs, name, file uintptr, flags int32, out uin
 		m := at[sqlite3.Tsqlite3_io_methods](patched)
 		*m = *at[sqlite3.Tsqlite3_io_methods](original)
 		write, cut := function[vfsWrite](m.FxWrite), function[vfsCut](m.FxTruncate)
-		m.FxWrite = pointer[vfsWrite](d, func(tls *libc.TLS, file, b uintptr, n int32, offset int64) int32 {
+		m.FxWrite = keep[vfsWrite](d, func(tls *libc.TLS, file, b uintptr, n int32, offset int64) int32 {
 			rc := write(tls, file, b, n, offset)
 			d.written(d.file(file).path, offset, int64(n))
 			return rc
 		})
-		m.FxTruncate = pointer[vfsCut](d, func(tls *libc.TLS, file uintptr, size int64) int32 {
+		m.FxTruncate = keep[vfsCut](d, func(tls *libc.TLS, file uintptr, size int64) int32 {
 			rc := cut(tls, file, size)
 			d.cut(d.file(file).path, size)
 			return rc
 		})
-		m.FxSync = pointer[vfsSync](d, func(_ *libc.TLS, file uintptr, _ int32) int32 {
+		m.FxSync = keep[vfsSync](d, func(_ *libc.TLS, file uintptr, _ int32) int32 {
 			if !d.sync(d.file(file)) {
 				return sqlite3.SQLITE_IOERR_FSYNC
 			}

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package sqlite
+
+// syncData leaves syncing to SQLite.
+func syncData() {}
