@@ -412,6 +412,26 @@ type AddressSpace struct {
 	Cost       int         // 1 to 100
 }
 
+// Specificity is 0 when the space does not hold d, else the greater the fewer
+// domains it holds: "*" is 1, "*.x.y" grows with its length, "x.y" is the most.
+// "*.x.y" holds x.y too.
+func (a AddressSpace) Specificity(d smtp.Domain) int {
+	const exact = 1 << 20 // more than any domain is long
+	switch {
+	case a.Any:
+		return 1
+	case a.Domain == "" || d == "":
+		return 0
+	case !a.Subdomains:
+		if a.Domain == d {
+			return exact
+		}
+	case a.Domain == d, strings.HasSuffix(string(d), "."+string(a.Domain)):
+		return 1 + len(a.Domain)
+	}
+	return 0
+}
+
 // SendConnector is one way out (reference, 5.1).
 type SendConnector struct {
 	Name                         string

@@ -31,7 +31,8 @@ func Sample() []byte {
 	var b bytes.Buffer
 	b.WriteString("# Every key of the configuration file of mailpact serve. Keys with a default may be\n")
 	b.WriteString("# left out. Durations read 90s or 1m30s, sizes 10MB, every limit also unlimited.\n")
-	b.WriteString("# mailpact config check FILE shows every fault of a file at once.\n")
+	b.WriteString("# mailpact config check FILE shows every fault of a file at once;\n")
+	b.WriteString("# of this one, until yours stand in their place, that the files it names are not there.\n")
 	for _, e := range describe(fileObject().fields) {
 		b.WriteByte('\n')
 		e.write(&b, "")

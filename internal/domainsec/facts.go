@@ -1,6 +1,8 @@
 package domainsec
 
 import (
+	"crypto/tls"
+	"strings"
 	"time"
 
 	"mailpact/internal/directory"
@@ -71,6 +73,12 @@ type TLSFacts struct {
 	CipherSuite string // IANA name
 	// PresentedOwn: our own certificate was presented (server side: always; client side: the server asked for it and got it).
 	PresentedOwn bool
+}
+
+// TLSVersionName returns the name of a version as logs and marks show it,
+// "TLSv1.3".
+func TLSVersionName(version uint16) string {
+	return strings.Replace(tls.VersionName(version), "TLS ", "TLSv", 1)
 }
 
 // CertificateFacts describe one certificate for logs, marks and evidence.

@@ -149,7 +149,7 @@ func sendFindings(c *directory.Configuration, p *directory.Partner) []directory.
 
 func spaceCovers(s *directory.SendConnector, d smtp.Domain) bool {
 	for _, a := range s.AddressSpaces {
-		if a.Any || a.Domain == d || a.Subdomains && strings.HasSuffix(string(d), "."+string(a.Domain)) {
+		if a.Specificity(d) > 0 {
 			return true
 		}
 	}

@@ -88,7 +88,7 @@ func (x *session) HandshakeDone(_ context.Context, state *tls.ConnectionState, e
 	x.peer = state.PeerCertificates
 	x.chain = trust.HashChain(x.peer)
 	x.tls = &domainsec.TLSFacts{
-		Version:      strings.Replace(tls.VersionName(state.Version), "TLS ", "TLSv", 1),
+		Version:      domainsec.TLSVersionName(state.Version),
 		CipherSuite:  tls.CipherSuiteName(state.CipherSuite),
 		PresentedOwn: true,
 	}

@@ -195,7 +195,7 @@ func selectConnector(connectors []directory.SendConnector, d smtp.Domain) (enabl
 	for i := range connectors {
 		s := &connectors[i]
 		for _, space := range s.AddressSpaces {
-			specific := specificity(space, d)
+			specific := space.Specificity(d)
 			if specific == 0 {
 				continue
 			}
@@ -232,24 +232,4 @@ func (c *candidate) before(other *candidate) bool {
 		cmp.Compare(c.cost, other.cost),
 		strings.Compare(c.connector.Name, other.connector.Name),
 	) < 0
-}
-
-// specificity is 0 when the space does not hold d, else the greater the fewer
-// domains it holds: "*" is 1, "*.x.y" grows with its length, "x.y" is the most.
-// "*.x.y" holds x.y too.
-func specificity(space directory.AddressSpace, d smtp.Domain) int {
-	const exact = 1 << 20 // more than any domain is long
-	switch {
-	case space.Any:
-		return 1
-	case space.Domain == "" || d == "":
-		return 0
-	case !space.Subdomains:
-		if space.Domain == d {
-			return exact
-		}
-	case space.Domain == d, strings.HasSuffix(string(d), "."+string(space.Domain)):
-		return 1 + len(space.Domain)
-	}
-	return 0
 }

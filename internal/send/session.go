@@ -193,28 +193,13 @@ func (s *Sender) startTLS(ctx context.Context, c *session, config *tls.Config) e
 		state := c.client.TLS()
 		c.handshake.state = state
 		c.handshake.chain = trust.HashChain(state.PeerCertificates)
-		c.handshake.serverTLS.Version = versionName(state.Version)
+		c.handshake.serverTLS.Version = domainsec.TLSVersionName(state.Version)
 		c.handshake.serverTLS.CipherSuite = tls.CipherSuiteName(state.CipherSuite)
 	}
 	if c.log != nil {
 		c.logHandshake(err)
 	}
 	return err
-}
-
-// versionName is the name that marks and logs show, "TLSv1.3".
-func versionName(v uint16) string {
-	switch v {
-	case tls.VersionTLS13:
-		return "TLSv1.3"
-	case tls.VersionTLS12:
-		return "TLSv1.2"
-	case tls.VersionTLS11:
-		return "TLSv1.1"
-	case tls.VersionTLS10:
-		return "TLSv1.0"
-	}
-	return tls.VersionName(v)
 }
 
 // logHandshake writes the rows of reference 8.1: our certificate, if it was
