@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mailpact/internal/domainsec"
+	"mailpact/internal/domainsec/dn"
 )
 
 // check answers for one certificate, whose issuer is above[0]: its addresses are
@@ -120,12 +121,12 @@ func (g *gathering) vouch(ctx context.Context, l *List, above []*x509.Certificat
 		return
 	}
 	for _, c := range above {
-		if canonicalName(c.RawSubject) == l.issuerName && l.verify(c) == nil {
+		if dn.Key(c.RawSubject) == l.issuerName && l.verify(c) == nil {
 			return
 		}
 	}
 	for _, c := range g.signers {
-		if canonicalName(c.RawSubject) != l.issuerName || l.verify(c) != nil {
+		if dn.Key(c.RawSubject) != l.issuerName || l.verify(c) != nil {
 			continue
 		}
 		i, err := issuedWithin(c, above)

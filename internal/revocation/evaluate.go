@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mailpact/internal/domainsec"
+	"mailpact/internal/domainsec/dn"
 )
 
 // Question is all that an answer by CRLs depends on. Its fields are not changed
@@ -135,7 +136,7 @@ type finding struct {
 func (e *evaluation) certificate(c *x509.Certificate, above []*x509.Certificate, depth int) Answer {
 	a := Answer{Certificate: c}
 	points, err := distributionPoints(c)
-	if err == nil && !sameName(c.RawIssuer, above[0].RawSubject) {
+	if err == nil && dn.Key(c.RawIssuer) != dn.Key(above[0].RawSubject) {
 		err = fmt.Errorf("%q is not its issuer", cut(above[0].Subject.String()))
 	}
 	if err != nil {
@@ -145,7 +146,7 @@ func (e *evaluation) certificate(c *x509.Certificate, above []*x509.Certificate,
 	stated := len(points) > 0
 	// The CRLs of the issuer that no distribution point names (RFC 5280, end of section 6.3.3).
 	points = append(points, point{
-		names: []generalName{{tag: tagDirectoryName, value: canonicalName(c.RawIssuer)}}, reasons: allReasons,
+		names: []generalName{{tag: tagDirectoryName, value: dn.Key(c.RawIssuer)}}, reasons: allReasons,
 	})
 	var covered reasonMask
 	for _, l := range e.lists {
@@ -225,7 +226,7 @@ func (e *evaluation) consult(a *Answer, l *List, m matter) (finding, error) {
 	if err := l.usable(e.Now); err != nil && (delta == nil || l.thisUpdate.After(e.Now.Add(clockTolerance))) {
 		return f, err
 	}
-	issuer := canonicalName(m.certificate.RawIssuer)
+	issuer := dn.Key(m.certificate.RawIssuer)
 	if delta != nil {
 		entry, found, err := delta.revoked.lookup(issuer, m.certificate.SerialNumber)
 		if err != nil {
@@ -261,7 +262,7 @@ func (e *evaluation) consult(a *Answer, l *List, m matter) (finding, error) {
 // concerns reports whether l looks as if it were meant for c: what is said of
 // other CRLs would only confuse.
 func (l *List) concerns(c *x509.Certificate, points []point) bool {
-	if l.issuerName == canonicalName(c.RawIssuer) {
+	if l.issuerName == dn.Key(c.RawIssuer) {
 		return true
 	}
 	for _, p := range points {
@@ -280,7 +281,7 @@ func (l *List) speaksFor(c *x509.Certificate, points []point) (reasonMask, error
 	if err := l.scope.covers(c); err != nil {
 		return 0, err
 	}
-	own := canonicalName(c.RawIssuer)
+	own := dn.Key(c.RawIssuer)
 	var mask reasonMask
 	var why error
 	for _, p := range points {

@@ -332,25 +332,3 @@ func TestSignerRevoked(t *testing.T) {
 		t.Errorf("an anchor alone: %+v", got)
 	}
 }
-
-// TestCanonicalName: RFC 5280, section 7.1.
-func TestCanonicalName(t *testing.T) {
-	name := func(tag int, text string) []byte {
-		return must(asn1.Marshal([]any{asn1.RawValue{Tag: asn1.TagSet, IsCompound: true, Bytes: must(asn1.Marshal(struct {
-			ID    asn1.ObjectIdentifier
-			Value asn1.RawValue
-		}{asn1.ObjectIdentifier{2, 5, 4, 3}, asn1.RawValue{Tag: tag, Bytes: []byte(text)}}))}}[0:1]))
-	}
-	plain := name(asn1.TagPrintableString, "Contoso Root")
-	for text, want := range map[string]bool{"contoso  root": true, " CONTOSO ROOT ": true, "ContosoRoot": false, "Contoso Root 2": false, "": false} {
-		if got := sameName(plain, name(asn1.TagUTF8String, text)); got != want {
-			t.Errorf("%q: %v", text, got)
-		}
-	}
-	if !sameName(plain, name(30, "\x00C\x00o\x00n\x00t\x00o\x00s\x00o\x00 \x00R\x00o\x00o\x00t")) {
-		t.Error("BMPString differs")
-	}
-	if sameName(plain, plain[:len(plain)-1]) || sameName(nil, plain) {
-		t.Error("a malformed name is the same")
-	}
-}

@@ -15,6 +15,8 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
+
+	"mailpact/internal/domainsec/dn"
 )
 
 // maxMessageOctets bounds a CRL whose signature needs it in memory whole
@@ -93,7 +95,7 @@ func readList(source string, in io.Reader, room room) (*List, error) {
 	if err := w.beginHash(sum, from); err != nil {
 		return nil, err
 	}
-	l := &List{source: source, rawIssuer: h.issuer, issuerName: canonicalName(h.issuer), thisUpdate: h.thisUpdate, nextUpdate: h.nextUpdate}
+	l := &List{source: source, rawIssuer: h.issuer, issuerName: dn.Key(h.issuer), thisUpdate: h.thisUpdate, nextUpdate: h.nextUpdate}
 	if l.nextUpdate.IsZero() {
 		l.nextUpdate = l.thisUpdate.Add(lifeWithoutNextUpdate)
 	}

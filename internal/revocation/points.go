@@ -10,6 +10,8 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
+
+	"mailpact/internal/domainsec/dn"
 )
 
 // Limits on what a certificate may name.
@@ -217,7 +219,7 @@ func readPoint(fields cryptobyte.String, issuer []byte) (point, error) {
 			return point{}, fmt.Errorf("a distribution point has a CRL issuer: %w", err)
 		}
 		for _, n := range directory {
-			p.issuers = append(p.issuers, generalName{tag: tagDirectoryName, value: canonicalName(n)})
+			p.issuers = append(p.issuers, generalName{tag: tagDirectoryName, value: dn.Key(n)})
 		}
 		if len(directory) == 1 {
 			issuer = directory[0]
@@ -273,7 +275,7 @@ func readPointName(name cryptobyte.String, issuer []byte) ([]generalName, error)
 		if !ok || len(content) == 0 {
 			return nil, errors.New("malformed name relative to the CRL issuer")
 		}
-		return []generalName{{tag: tagDirectoryName, value: canonicalName(full)}}, nil
+		return []generalName{{tag: tagDirectoryName, value: dn.Key(full)}}, nil
 	}
 	return nil, errors.New("malformed name")
 }
@@ -295,7 +297,7 @@ func readNames(full cryptobyte.String) ([]generalName, error) {
 		case tagURI:
 			n.value = normalURI(n.value)
 		case tagDirectoryName:
-			n.value = canonicalName(content)
+			n.value = dn.Key(content)
 		}
 		names = append(names, n)
 	}

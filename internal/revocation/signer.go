@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"mailpact/internal/domainsec"
+	"mailpact/internal/domainsec/dn"
 )
 
 // signer finds the certificate whose key signed l (RFC 5280, section 6.3.3,
@@ -15,7 +16,7 @@ func (e *evaluation) signer(l *List, m matter) (*x509.Certificate, error) {
 	var why error
 	tried := 0
 	for i, c := range m.above {
-		if canonicalName(c.RawSubject) != l.issuerName {
+		if dn.Key(c.RawSubject) != l.issuerName {
 			continue
 		}
 		tried++
@@ -31,7 +32,7 @@ func (e *evaluation) signer(l *List, m matter) (*x509.Certificate, error) {
 		if tried == maxSigners {
 			break
 		}
-		if canonicalName(c.RawSubject) != l.issuerName {
+		if dn.Key(c.RawSubject) != l.issuerName {
 			continue
 		}
 		tried++
@@ -91,7 +92,7 @@ func issuedWithin(c *x509.Certificate, above []*x509.Certificate) (int, error) {
 		return 0, fmt.Errorf("verifying CRL: its signer's certificate %q has the unknown critical extension %s", name, c.UnhandledCriticalExtensions[0])
 	}
 	for i, parent := range above {
-		if !sameName(parent.RawSubject, c.RawIssuer) || parent.KeyUsage != 0 && parent.KeyUsage&x509.KeyUsageCertSign == 0 {
+		if dn.Key(parent.RawSubject) != dn.Key(c.RawIssuer) || parent.KeyUsage != 0 && parent.KeyUsage&x509.KeyUsageCertSign == 0 {
 			continue
 		}
 		if parent.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil {

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"mailpact/internal/trust/rfc5280"
+	"mailpact/internal/domainsec/dn"
 )
 
 // foundChain is a chain of right signatures that ends in an anchor.
@@ -104,16 +104,11 @@ func (s *search) issued(parent, child *x509.Certificate) bool {
 	return bytes.Equal(child.RawIssuer, parent.RawSubject) || s.nameKey(child.RawIssuer) == s.nameKey(parent.RawSubject)
 }
 
-// nameKey is equal for names that RFC 5280, section 7.1, calls equal. One that
-// cannot be read is equal to itself alone.
+// nameKey is dn.Key, remembered.
 func (s *search) nameKey(der []byte) string {
 	key, known := s.names[string(der)]
 	if !known {
-		if n, err := rfc5280.ParseName(der); err == nil {
-			key = n.Key()
-		} else {
-			key = "unreadable:" + string(der)
-		}
+		key = dn.Key(der)
 		s.names[string(der)] = key
 	}
 	return key

@@ -4,6 +4,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"strings"
+
+	"mailpact/internal/domainsec/dn"
 )
 
 // Options are the inputs of Check besides the path.
@@ -50,7 +52,7 @@ type walk struct {
 	constraints []*constraints
 	pathLength  int // intermediates that may follow and are not self-issued
 	comparisons budget
-	issuer      Name
+	issuer      dn.Name
 }
 
 func newWalk(path []*x509.Certificate, o Options) (*walk, error) {
@@ -58,7 +60,7 @@ func newWalk(path []*x509.Certificate, o Options) (*walk, error) {
 	anchor := path[last]
 	w := &walk{path: path, options: o, policies: newPolicyState(o.Policy, last), pathLength: last, comparisons: budget{maxComparisons}}
 	var err error
-	if w.issuer, err = ParseName(anchor.RawSubject); err != nil {
+	if w.issuer, err = dn.Parse(anchor.RawSubject); err != nil {
 		return nil, &Fault{Index: last, Err: err}
 	}
 	if last == 0 {
@@ -104,7 +106,7 @@ func (w *walk) confine(c *x509.Certificate) error {
 
 func (w *walk) certificate(i int) error {
 	c, last := w.path[i], i == 0
-	issuer, err := ParseName(c.RawIssuer)
+	issuer, err := dn.Parse(c.RawIssuer)
 	if err != nil {
 		return err
 	}
@@ -114,7 +116,7 @@ func (w *walk) certificate(i int) error {
 	if issuer.Empty() {
 		return errors.New("its issuer has no name")
 	}
-	subject, err := ParseName(c.RawSubject)
+	subject, err := dn.Parse(c.RawSubject)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
+
+	"mailpact/internal/domainsec/dn"
 )
 
 // maxComparisons bounds how often a name is compared with a constraint in one
@@ -30,8 +32,8 @@ const (
 // subtree is one base of name constraints.
 type subtree struct {
 	form  int
-	text  string // of e-mail, DNS and URI constraints, in lower case
-	name  Name   // of directory name constraints
+	text  string  // of e-mail, DNS and URI constraints, in lower case
+	name  dn.Name // of directory name constraints
 	block *net.IPNet
 }
 
@@ -92,7 +94,7 @@ func readSubtree(list *cryptobyte.String) (subtree, error) {
 		}
 	case formDirectory:
 		var err error
-		if t.name, err = ParseName(base); err != nil {
+		if t.name, err = dn.Parse(base); err != nil {
 			return subtree{}, fmt.Errorf("its name constraints: %w", err)
 		}
 	case formIP:
@@ -118,12 +120,12 @@ func isComparable(form int, text string) bool {
 
 // names are what constraints bind of one certificate.
 type names struct {
-	subject   Name
+	subject   dn.Name
 	emails    []string
 	hosts     []string
 	addresses []net.IP
 	uris      []string
-	directory []Name
+	directory []dn.Name
 	others    map[int]bool // forms that are there and cannot be compared
 }
 
@@ -132,14 +134,14 @@ type names struct {
 func namesOf(c *x509.Certificate, commonName string) (*names, error) {
 	n := &names{emails: c.EmailAddresses, hosts: c.DNSNames, addresses: c.IPAddresses, others: map[int]bool{}}
 	var err error
-	if n.subject, err = ParseName(c.RawSubject); err != nil {
+	if n.subject, err = dn.Parse(c.RawSubject); err != nil {
 		return nil, fmt.Errorf("its subject: %w", err)
 	}
 	if !n.subject.Empty() {
 		n.directory = append(n.directory, n.subject)
 	}
 	if len(n.emails) == 0 {
-		n.emails = n.subject.emails
+		n.emails = n.subject.Emails()
 	}
 	if len(n.hosts) == 0 && commonName != "" {
 		n.hosts = []string{commonName}
@@ -165,7 +167,7 @@ func namesOf(c *x509.Certificate, commonName string) (*names, error) {
 		switch form := int(tag & 0x1f); form {
 		case formEmail, formDNS, formURI, formIP:
 		case formDirectory:
-			d, err := ParseName(one)
+			d, err := dn.Parse(one)
 			if err != nil {
 				return nil, fmt.Errorf("its alternative names: %w", err)
 			}

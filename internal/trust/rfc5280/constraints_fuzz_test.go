@@ -8,6 +8,8 @@ import (
 	"net"
 	"strings"
 	"testing"
+
+	"mailpact/internal/domainsec/dn"
 )
 
 // constrained returns a CA with the one subtree of a form on each side that is asked for.
@@ -104,11 +106,11 @@ func FuzzNameConstraints(f *testing.F) {
 			}
 			n = &names{addresses: []net.IP{net.IP(value)}}
 		case formDirectory:
-			name, err := ParseName([]byte(value))
+			name, err := dn.Parse([]byte(value))
 			if err != nil {
 				return
 			}
-			n = &names{directory: []Name{name}}
+			n = &names{directory: []dn.Name{name}}
 		default:
 			n = &names{others: map[int]bool{int(form): true}}
 		}

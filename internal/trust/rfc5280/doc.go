@@ -3,8 +3,7 @@
 // type, directory name constraints, self-issued certificates in path lengths
 // and name constraints, and policies with all their inputs.
 //
-// The main functions are Check, which judges a path, and ParseName, whose Key
-// is equal for names that section 7.1 calls equal.
+// The main function is Check. Names are compared by package dn.
 //
 // Invariants:
 //   - Nothing here builds a path, verifies a signature, or looks at dates, key

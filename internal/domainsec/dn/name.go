@@ -1,4 +1,7 @@
-package rfc5280
+// Package dn compares distinguished names as RFC 5280, section 7.1, wants it. It
+// is the one place that says when two names of authorities are the same, for
+// paths and for CRLs. All of it is a pure function of DER.
+package dn
 
 import (
 	"encoding/hex"
@@ -28,10 +31,10 @@ type Name struct {
 
 var errName = errors.New("a distinguished name that cannot be read")
 
-// ParseName reads a DER Name. Values of directory string types are prepared as
+// Parse reads a DER Name. Values of directory string types are prepared as
 // RFC 5280, section 7.1, asks: without regard to string type, case, spaces at
 // either end and the number of spaces within.
-func ParseName(der []byte) (Name, error) {
+func Parse(der []byte) (Name, error) {
 	var n Name
 	var all cryptobyte.String
 	in := cryptobyte.String(der)
@@ -163,10 +166,25 @@ func visible(r rune) rune {
 // Key is equal for equal names only.
 func (n Name) Key() string {
 	var b strings.Builder
+	b.WriteByte('=') // so that no key is empty, nor that of octets
 	for _, rdn := range n.rdns {
 		b.WriteString(counted(rdn))
 	}
 	return b.String()
+}
+
+// Emails returns the values of emailAddress attributes as they are written. The
+// caller must not change them.
+func (n Name) Emails() []string { return n.emails }
+
+// Key returns the Key of a DER Name. One that cannot be read is equal to its own
+// octets alone.
+func Key(der []byte) string {
+	n, err := Parse(der)
+	if err != nil {
+		return "!" + string(der)
+	}
+	return n.Key()
 }
 
 // Empty reports whether the name has no parts.

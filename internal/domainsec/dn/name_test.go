@@ -1,4 +1,4 @@
-package rfc5280
+package dn
 
 import (
 	"testing"
@@ -44,7 +44,7 @@ func name(t testing.TB, rdns ...[]attribute) []byte {
 
 func key(t testing.TB, der []byte) string {
 	t.Helper()
-	n, err := ParseName(der)
+	n, err := Parse(der)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,23 +98,35 @@ func TestNamesThatCannotBeRead(t *testing.T) {
 		string(name(t, []attribute{{commonName, tagUniversalString, "\xff\xff\xff\xff"}})),
 		string(name(t, []attribute{{commonName, asn1.UTF8String, "\xff"}})),
 	} {
-		if n, err := ParseName([]byte(der)); err == nil {
+		if n, err := Parse([]byte(der)); err == nil {
 			t.Errorf("%x was read as %q", der, n.Key())
 		}
 	}
 }
 
+// What cannot be read is the same as its own octets and as nothing else.
+func TestKeyOfWhatCannotBeRead(t *testing.T) {
+	plain := name(t, []attribute{{commonName, asn1.PrintableString, "Contoso Root"}})
+	cut := plain[:len(plain)-1]
+	if Key(cut) == Key(plain) || Key(cut) != Key(append([]byte(nil), cut...)) || Key(nil) == Key(plain) || Key(nil) == Key(name(t)) {
+		t.Error("a name that cannot be read is not the same as itself alone")
+	}
+	if Key(plain) != key(t, plain) || Key(name(t)) == "" {
+		t.Error("a name that can be read has another key")
+	}
+}
+
 // A name that is read has a key that depends on nothing but what it says, and
 // lies within itself and all above it.
-func FuzzParseName(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	f.Add(name(f, []attribute{{country, asn1.PrintableString, "DE"}}, []attribute{{commonName, asn1.UTF8String, "K\u00f6ln  GmbH"}}))
 	f.Add([]byte("\x30\x00"))
 	f.Fuzz(func(t *testing.T, der []byte) {
-		n, err := ParseName(der)
+		n, err := Parse(der)
 		if err != nil {
 			return
 		}
-		again, err := ParseName(append([]byte(nil), der...))
+		again, err := Parse(append([]byte(nil), der...))
 		if err != nil || again.Key() != n.Key() {
 			t.Fatalf("the same name has two keys")
 		}
