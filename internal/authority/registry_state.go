@@ -14,8 +14,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"mailpact/internal/directory"
 )
 
@@ -80,26 +78,11 @@ func (r *Registry) lock() (unlock func(), err error) {
 	if err := os.MkdirAll(filepath.Join(r.dir, issuedDir), 0o700); err != nil {
 		return nil, fmt.Errorf("making the authority's directory: %w", err)
 	}
-	f, err := os.OpenFile(filepath.Join(r.dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("locking the authority: %w", err)
+	unlock, err = directory.LockFile(context.Background(), filepath.Join(r.dir, lockFile), lockPatience)
+	if errors.Is(err, directory.ErrLocked) {
+		err = errors.New("another command is using the authority")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
-	defer cancel()
-	for {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return func() { f.Close() }, nil
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			return nil, errors.Join(fmt.Errorf("locking %s: %w", f.Name(), err), f.Close())
-		}
-		select {
-		case <-time.After(20 * time.Millisecond): // the kernel tells nobody when a lock is free
-		case <-ctx.Done():
-			return nil, errors.Join(errors.New("another command is using the authority"), f.Close())
-		}
-	}
+	return unlock, err
 }
 
 func (r *Registry) path(name string) string { return filepath.Join(r.dir, name) }

@@ -228,7 +228,7 @@ func (s *Store) NewRequest(o IssueOptions) (*Pending, []string, error) {
 	if err := writeMetadata(base, metadata{FriendlyName: p.friendlyName, Exportable: o.Exportable, Created: now.UTC()}); err != nil {
 		return nil, nil, err
 	}
-	if err := writeFile(base+requestExtension, pem.EncodeToMemory(&pem.Block{Type: requestType, Bytes: der})); err != nil {
+	if err := directory.WriteFile(base+requestExtension, pem.EncodeToMemory(&pem.Block{Type: requestType, Bytes: der})); err != nil {
 		return nil, nil, err
 	}
 	if err := s.refresh(); err != nil {

@@ -195,7 +195,7 @@ func writeMetadata(base string, m metadata) error {
 	if err != nil {
 		return fmt.Errorf("encoding %s: %w", base+metadataExtension, err)
 	}
-	return writeFile(base+metadataExtension, append(data, '\n'))
+	return directory.WriteFile(base+metadataExtension, append(data, '\n'))
 }
 
 // newBase returns the path of a new certificate's files without extension.
@@ -219,11 +219,11 @@ func (s *Store) writeKey(base string, key crypto.Signer) error {
 	if err != nil {
 		return fmt.Errorf("encoding the key: %w", err)
 	}
-	return writeFile(base+keyExtension, pem.EncodeToMemory(s.seal.close(pkcs8)))
+	return directory.WriteFile(base+keyExtension, pem.EncodeToMemory(s.seal.close(pkcs8)))
 }
 
 func writeChain(base string, chain []*x509.Certificate) error {
-	return writeFile(base+certificateExtension, encodeChain(chain))
+	return directory.WriteFile(base+certificateExtension, encodeChain(chain))
 }
 
 func encodeChain(chain []*x509.Certificate) []byte {
@@ -249,7 +249,7 @@ func removeFiles(base string) error {
 			errs = append(errs, err)
 		}
 	}
-	return errors.Join(append(errs, syncDirectory(filepath.Dir(base)))...)
+	return errors.Join(append(errs, directory.SyncDirectory(filepath.Dir(base)))...)
 }
 
 // removeAnswered removes a request that has its answer.
@@ -257,5 +257,5 @@ func removeAnswered(base string) error {
 	if err := os.Remove(base + requestExtension); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("removing the answered request: %w", err)
 	}
-	return syncDirectory(filepath.Dir(base))
+	return directory.SyncDirectory(filepath.Dir(base))
 }

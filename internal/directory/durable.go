@@ -33,11 +33,12 @@ func WriteFile(path string, data []byte) (err error) {
 	if err = os.Rename(f.Name(), path); err != nil {
 		return err
 	}
-	return syncDirectory(dir)
+	return SyncDirectory(dir)
 }
 
-// syncDirectory makes the names in dir durable.
-func syncDirectory(dir string) error {
+// SyncDirectory makes the names in dir durable, those of files made, renamed and
+// removed. It waits for the disk.
+func SyncDirectory(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

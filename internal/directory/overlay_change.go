@@ -11,8 +11,6 @@ import (
 	"regexp"
 	"slices"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Errors of Origin.Change.
@@ -153,7 +151,7 @@ func (o Origin) commit(change OverlayChange, data string, text []byte) (*Configu
 		if existed {
 			return nil, errors.Join(err, WriteFile(path, old))
 		}
-		return nil, errors.Join(err, removeIfThere(path), syncDirectory(data))
+		return nil, errors.Join(err, removeIfThere(path), SyncDirectory(data))
 	}
 	return after, nil
 }
@@ -218,24 +216,9 @@ func lockOverlay(ctx context.Context, data string) (unlock func(), err error) {
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return nil, fmt.Errorf("making data directory: %w", err)
 	}
-	f, err := os.OpenFile(filepath.Join(data, overlayLock), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("locking the overlay: %w", err)
+	unlock, err = LockFile(ctx, filepath.Join(data, overlayLock), overlayPatience)
+	if errors.Is(err, ErrLocked) {
+		err = ErrOverlayBusy
 	}
-	ctx, cancel := context.WithTimeout(ctx, overlayPatience)
-	defer cancel()
-	for {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return func() { f.Close() }, nil
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			return nil, errors.Join(fmt.Errorf("locking %s: %w", f.Name(), err), f.Close())
-		}
-		select {
-		case <-time.After(20 * time.Millisecond): // the kernel tells nobody when a lock is free
-		case <-ctx.Done():
-			return nil, errors.Join(ErrOverlayBusy, f.Close())
-		}
-	}
+	return unlock, err
 }

@@ -105,22 +105,13 @@ func (f *fetcher) fetch(ctx context.Context, address string, known validators) (
 	}
 	request.Header.Set("Accept", "application/pkix-crl, */*")
 	request.Header.Set("Accept-Encoding", "identity")
-	request.Header.Set("User-Agent", "mailpact")
 	if known.ETag != "" {
 		request.Header.Set("If-None-Match", known.ETag)
 	} else if known.LastModified != "" {
 		request.Header.Set("If-Modified-Since", known.LastModified)
 	}
-	client, err := f.client(ctx)
+	response, err := f.send(ctx, request)
 	if err != nil {
-		return nil, err
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		var inner *url.Error // its text repeats the address
-		if errors.As(err, &inner) {
-			err = inner.Err
-		}
 		return nil, fmt.Errorf("fetching: %w", err)
 	}
 	defer response.Body.Close()
@@ -136,6 +127,21 @@ func (f *fetcher) fetch(ctx context.Context, address string, known validators) (
 		return nil, fmt.Errorf("fetching: the answer is encoded as %q, which was not asked for", cut(e))
 	}
 	return f.save(response)
+}
+
+// send sends a request through the client for ctx, the proxy's or the direct one.
+func (f *fetcher) send(ctx context.Context, request *http.Request) (*http.Response, error) {
+	client, err := f.client(ctx)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("User-Agent", "mailpact")
+	response, err := client.Do(request)
+	var inner *url.Error // its text repeats the address
+	if errors.As(err, &inner) {
+		err = inner.Err
+	}
+	return response, err
 }
 
 // enter waits for a turn, for this host and among all fetches.

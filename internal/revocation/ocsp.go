@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"slices"
 	"time"
 
@@ -170,17 +169,8 @@ func (f *fetcher) post(ctx context.Context, address string, body []byte) ([]byte
 	}
 	request.Header.Set("Content-Type", ocspContentType)
 	request.Header.Set("Accept", "application/ocsp-response")
-	request.Header.Set("User-Agent", "mailpact")
-	client, err := f.client(ctx)
+	response, err := f.send(ctx, request)
 	if err != nil {
-		return nil, err
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		var inner *url.Error // its text repeats the address
-		if errors.As(err, &inner) {
-			err = inner.Err
-		}
 		return nil, fmt.Errorf("asking: %w", err)
 	}
 	defer response.Body.Close()
