@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime"
 	"sync"
 	"syscall"
 
@@ -50,8 +49,6 @@ func serve(ctx context.Context, o server.ConfigureOptions, level string, out, er
 	if err := l.UnmarshalText([]byte(level)); err != nil {
 		return &usageError{fmt.Errorf("--log-level %q: use debug, info, warn or error", level)}
 	}
-	room := makeGarbageRoom()
-	defer runtime.KeepAlive(room)
 	// From the first moment to the last: a SIGHUP that nobody waits for would
 	// end the process.
 	hangup := make(chan os.Signal, 1)
